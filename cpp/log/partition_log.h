@@ -1,7 +1,9 @@
 // The log of one partition: segments of record batches with their indexes, the history of leader
-// epochs, and what idempotent producers wrote last. Owned by the partition's shard, which alone
-// appends; `flush`, `open` and the work of retention may run on the disk pool. Synchronous: nothing
-// here waits for anything but the Disk port. Files and layout are Kafka's.
+// epochs, and what idempotent and transactional producers wrote last. Owned by the partition's shard,
+// the only one that calls it; `open` and the `run` of a prepared flush may happen on the disk pool.
+// Synchronous: nothing here waits for anything but the Disk port. Files and layout are Kafka's, and no
+// byte beyond the log's end ever stands in a `.log` while it is open. Memory: less than 1 KiB while a
+// partition is idle, a few KiB while it is written.
 #pragma once
 
 #include <cstdint>
@@ -18,6 +20,7 @@
 
 namespace pabal::io {
 class Disk;
+class File;
 }
 namespace pabal::record {
 struct ValidatedBatch;
@@ -35,18 +38,37 @@ struct LogConfig {
     std::int32_t max_message_bytes = 1'048'588;
     std::int64_t retention_bytes = -1;
     std::int64_t retention_milliseconds = 7LL * 24 * 3600 * 1000;
+    bool retention_deletes = true;  // cleanup.policy contains "delete".
     std::int64_t flush_messages = INT64_MAX;
     std::int64_t flush_milliseconds = INT64_MAX;
     Duration file_delete_delay = Duration::seconds(60);
     Duration producer_id_expiration = Duration::seconds(24 * 3600);
 };
 
+// Where the log stood when a checkpoint was taken. Spares `open` every read of a `.log` file that
+// has not grown since.
+struct LogStanding {
+    Offset end_offset{0};
+    Offset segment_base{0};            // Of the active segment then.
+    std::int64_t segment_size = 0;     // Position of `end_offset` in it.
+    std::int64_t max_timestamp = -1;   // Of the active segment.
+    Offset max_timestamp_offset{-1};   // A record that has it.
+    bool has_producers = false;        // Then a producer snapshot at `end_offset` was written.
+};
+
 // What survives of the last run besides the files; from the store, or from Kafka's checkpoint files.
 struct LogCheckpoint {
     Offset log_start_offset{0};
     Offset recovery_point{0};     // Everything below is known to be on disk and valid.
-    Offset high_watermark{0};
+    Offset high_watermark{0};     // Not used by the log itself.
     bool clean_shutdown = false;  // Then nothing needs to be scanned.
+    std::optional<LogStanding> standing;  // At `recovery_point`; a hint that is checked.
+};
+
+// Who appends: decides how much of the producer's claims is checked (KIP-98).
+enum class AppendOrigin {
+    client,       // Epoch and sequence.
+    coordinator,  // Epoch only: group offsets inside a transaction, EndTxn markers.
 };
 
 struct AppendedBatch {
@@ -57,12 +79,6 @@ struct AppendedBatch {
     bool duplicate = false;       // The producer had this batch acknowledged before: nothing written.
 };
 
-// A place in the log, by record batch.
-struct LogPosition {
-    Offset offset;
-    std::int32_t segment_position = 0;
-};
-
 struct TimestampAndOffset {
     WallTime timestamp;
     Offset offset;
@@ -70,8 +86,43 @@ struct TimestampAndOffset {
 };
 
 struct ReadResult {
-    Rope records;          // Whole batches, the first one holding the asked offset; file ranges.
+    Rope records;          // Whole batches, the first one holding the asked offset; one file range.
+    // The first batch is larger than `max_bytes` (it is here only if `at_least_one` was asked).
     bool first_batch_larger_than_limit = false;
+};
+
+// For a consumer that reads committed records only: skip this producer's from `first_offset` on.
+struct AbortedTransaction {
+    ProducerId producer;
+    Offset first_offset;
+
+    bool operator==(const AbortedTransaction&) const = default;
+};
+
+// What DescribeProducers tells about one producer (KIP-664).
+struct ActiveProducer {
+    ProducerId producer;
+    ProducerEpoch epoch;
+    std::int32_t last_sequence = -1;
+    std::int64_t last_timestamp = -1;
+    std::int32_t coordinator_epoch = -1;
+    std::optional<Offset> transaction_start;
+};
+
+// The work of one flush, taken on the shard. `run` syncs and may happen on the disk pool while the
+// log goes on.
+class LogFlush {
+public:
+    IoStatus run();
+    Offset up_to() const { return standing_.end_offset; }
+
+private:
+    friend class PartitionLog;
+    io::Disk* disk_ = nullptr;
+    std::string directory_;
+    bool new_names_ = false;  // Files were made since the last flush: the directory is synced too.
+    std::vector<std::shared_ptr<io::File>> files_;
+    LogStanding standing_;
 };
 
 class PartitionLog {
@@ -85,48 +136,94 @@ public:
     ~PartitionLog();
 
     // Leader's append of one batch that `record::validate` accepted; assigns its offsets. Checks
-    // the producer's sequence (KIP-98): duplicates of the last five batches are answered, not written.
-    Result<AppendedBatch> append(const record::ValidatedBatch& batch, LeaderEpoch epoch, WallTime now);
-    // Follower's (and the metadata log's) append of batches that carry their offsets and epochs.
+    // the producer's sequence (KIP-98): duplicates of the last five batches are answered, not
+    // written. Errors: kafka_storage_error when the disk refuses (nothing stands, nothing is
+    // acknowledged; the next append tries again), out_of_order_sequence_number,
+    // invalid_producer_epoch, invalid_txn_state, transaction_coordinator_fenced.
+    Result<AppendedBatch> append(const record::ValidatedBatch& batch, LeaderEpoch epoch, WallTime now,
+                                 AppendOrigin origin = AppendOrigin::client);
+    // Follower's (and the metadata log's) append of batches that carry their offsets and epochs;
+    // returns the log end offset. A trailing partial batch is left away. Errors: corrupt_message,
+    // offset_out_of_range when the first batch begins before the log's end.
     Result<Offset> append_as_follower(const Bytes& batches, WallTime now);
 
-    // Batches from the one that holds `from` on, below `bound`, at most `max_bytes`, but at least one
-    // batch when `at_least_one`. Errors: offset_out_of_range.
+    // Whole batches from the one that holds `from` on, below `bound` (a batch boundary: high
+    // watermark, last stable offset or log end offset), at most `max_bytes`, but at least one batch
+    // when `at_least_one`. Never crosses a segment: less than asked for may come. Errors:
+    // offset_out_of_range, kafka_storage_error.
     Result<ReadResult> read(Offset from, Offset bound, std::int32_t max_bytes, bool at_least_one) const;
 
     // First record whose timestamp is at or after `timestamp`, below `bound`; nothing if none.
     Result<std::optional<TimestampAndOffset>> find_timestamp(WallTime timestamp, Offset bound) const;
+    // The first record that has the largest timestamp of all below `bound` (KIP-734).
     Result<std::optional<TimestampAndOffset>> find_max_timestamp(Offset bound) const;
 
-    // Drops everything from `offset` on.
+    // The end of what a committed read may see: no transaction below is undecided, nor decided by a
+    // marker at or above `high_watermark`.
+    Offset last_stable_offset(Offset high_watermark) const;
+    // Transactions that a read of [from, upper) must hide; ordered by where they ended.
+    Result<std::vector<AbortedTransaction>> aborted_transactions(Offset from, Offset upper) const;
+    std::vector<ActiveProducer> active_producers() const;  // By producer id.
+
+    // Drops everything from `offset` on; a batch that holds it in its middle goes as a whole.
     IoStatus truncate_to(Offset offset);
     // Drops everything and starts again, empty, at `offset`.
     IoStatus truncate_fully_and_start_at(Offset offset);
-    // DeleteRecords and retention: nothing below `offset` is readable any more.
+    // DeleteRecords and retention: nothing below `offset` is readable any more. The caller persists
+    // checkpoint() before it answers.
     IoStatus raise_log_start_offset(Offset offset);
-    // Rolls by age, deletes by time, size and log start offset; returns true if something changed.
+    // Rolls by age, deletes by time, size and log start offset; forgets expired producers. Returns
+    // true if the log start offset moved.
     IoResult<bool> apply_retention(Offset high_watermark, WallTime now);
+    // Deleted segments keep their files as `.deleted` for `file_delete_delay`. Those that are due.
+    std::vector<std::string> take_deleted_files(WallTime now);
     void set_config(LogConfig config);
-    // Everything below the returned offset survives a loss of power.
+    // When epoch `epoch` begins here: the next batch of a leader belongs to it (KIP-101).
+    void assign_epoch(LeaderEpoch epoch);
+    // The active segment ends here. Nothing happens when it is empty.
+    IoStatus roll(WallTime now);
+
+    // Flush = prepare on the shard, run anywhere, `flushed` on the shard; then the caller persists
+    // checkpoint(). Bounds what a restart after a kill must scan: flush now and then.
+    IoResult<LogFlush> prepare_flush();
+    void flushed(const LogFlush& flush);
+    // All three; everything below the returned offset survives a loss of power.
     IoResult<Offset> flush();
-    // Flush, producer snapshot, clean files.
-    IoStatus close(WallTime now);
+    // Bytes appended since the last prepared flush.
+    std::int64_t unflushed_bytes() const;
+    // Flush (unless told not to sync), producer snapshot, clean index files. Afterwards only
+    // checkpoint() may be called, to be persisted as a clean shutdown's.
+    IoStatus close(WallTime now, bool sync = true);
+    // What to persist for the next open.
+    LogCheckpoint checkpoint() const;
 
     Offset log_start_offset() const;
     Offset log_end_offset() const;
     Offset recovery_point() const;
     std::int64_t size_bytes() const;
+    std::size_t segment_count() const;
+    const std::string& directory() const;
+    // The directory was renamed by the caller (deletion, move): files follow.
+    void renamed(std::string directory);
+    const LogConfig& config() const;
+    // False once a failed write could not be taken back: only opening it again helps.
+    bool usable() const;
     std::optional<LeaderEpoch> latest_epoch() const;
     // KIP-101/320: the largest known epoch at or below `epoch`, and where it ends.
     struct EpochEnd {
         LeaderEpoch epoch;
         Offset end_offset;
+
+        bool operator==(const EpochEnd&) const = default;
     };
     std::optional<EpochEnd> end_of_epoch(LeaderEpoch epoch) const;
+    // The epoch of the record at `offset`, as far as known.
+    std::optional<LeaderEpoch> epoch_of(Offset offset) const;
+
+    struct State;
 
 private:
-    PartitionLog();
-    struct State;
+    explicit PartitionLog(std::unique_ptr<State> state);
     std::unique_ptr<State> state_;
 };
 
