@@ -10,6 +10,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 JOBS ?= $(shell nproc 2>/dev/null || echo 2)
 SOURCES = $(shell find cpp cmake python -type f -not -name '*.pyc') CMakeLists.txt pyproject.toml
+TESTS = $(shell find tests benchmarks -name '*.cc' -o -name '*.h' -o -name CMakeLists.txt)
 
 .PHONY: demo test build sanitize check-all bench clean
 
@@ -18,7 +19,7 @@ demo: $(VENV)/.demo $(VENV)/.installed
 
 build: $(VENV)/.installed
 
-test: $(VENV)/.test $(VENV)/.installed build/release/.built
+test: $(VENV)/.test $(VENV)/.installed build/release/.tests
 	ctest --test-dir build/release --output-on-failure -j $(JOBS)
 	PABAL_BUILD=build/release $(BIN)/python -m pytest $(PYTEST_FLAGS)
 
@@ -55,9 +56,14 @@ build/.system-clang: build/.system
 	sh cmake/system_packages.sh clang-19 libclang-rt-19-dev
 	touch $@
 
+# The wheel and the tests are built in one folder, so that nothing is compiled twice; the build's
+# own requirements live in the environment, so that the next build finds them where they were.
+INSTALL = CMAKE_BUILD_PARALLEL_LEVEL=$(JOBS) $(BIN)/pip install --no-build-isolation --no-deps \
+    --force-reinstall -Cbuild-dir=build/release
+
 $(VENV)/.created: build/.system
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/pip install --quiet --upgrade pip
+	$(BIN)/pip install --quiet --upgrade pip "scikit-build-core>=0.10" "pybind11>=2.13"
 	touch $@
 
 $(VENV)/.demo: $(VENV)/.created pyproject.toml
@@ -69,11 +75,10 @@ $(VENV)/.test: $(VENV)/.created pyproject.toml
 	touch $@
 
 $(VENV)/.installed: $(VENV)/.created $(SOURCES)
-	CMAKE_BUILD_PARALLEL_LEVEL=$(JOBS) $(BIN)/pip install .
+	$(INSTALL) .
 	touch $@
 
-build/release/.built: $(VENV)/.test $(SOURCES) $(shell find tests -name '*.cc' -o -name '*.h' -o -name CMakeLists.txt)
-	cmake -S . -B build/release -G Ninja -DCMAKE_BUILD_TYPE=Release \
-	    -DPython3_EXECUTABLE=$(CURDIR)/$(BIN)/python
+build/release/.tests: $(VENV)/.installed $(TESTS)
+	cmake -S . -B build/release -DPABAL_TESTS=ON
 	cmake --build build/release -j $(JOBS)
 	touch $@

@@ -1,0 +1,149 @@
+"""A broker as a server process of its own."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import os
+import signal
+import subprocess
+import sysconfig
+import tempfile
+from pathlib import Path
+from time import monotonic
+
+from pabal.errors import PabalError
+
+__all__ = ["ServerProcess", "server_program"]
+
+READY = "ready "
+
+
+def server_program() -> Path:
+    """Path of the installed ``pabal-server``.
+
+    Raises
+    ------
+    PabalError
+        If the installation does not have it.
+    """
+    beside = Path(sysconfig.get_path("scripts")) / "pabal-server"
+    if beside.exists():
+        return beside
+    for file in importlib.metadata.files("pabal") or ():
+        if file.name == "pabal-server":
+            return Path(str(file.locate())).resolve()
+    raise PabalError("this installation of pabal has no pabal-server program; install it again")
+
+
+class ServerProcess:
+    """A run of ``pabal-server``: from its exec to its end.
+
+    Parameters
+    ----------
+    properties : dict
+        Kafka's broker properties.
+    timeout : float
+        Seconds until it must serve.
+    """
+
+    def __init__(self, properties: dict[str, str], timeout: float) -> None:
+        with tempfile.NamedTemporaryFile(
+            "w", prefix="pabal-", suffix=".properties", encoding="utf-8"
+        ) as file:
+            for name, value in properties.items():
+                file.write(f"{name}={_escaped(value)}\n")
+            file.flush()
+            self._log = tempfile.TemporaryFile("w+b")
+            reader, writer = os.pipe()
+            try:
+                self._process = subprocess.Popen(
+                    [str(server_program()), "--config", file.name, "--ready-fd", str(writer)],
+                    stdin=subprocess.DEVNULL,
+                    stdout=self._log,
+                    stderr=subprocess.STDOUT,
+                    pass_fds=(writer,),
+                    start_new_session=True,
+                )
+            finally:
+                os.close(writer)
+            try:
+                ready = self._await_ready(reader, timeout)
+            except BaseException:
+                self.kill()
+                raise
+            finally:
+                os.close(reader)
+        self._port = int(ready["port"])
+        self._cluster_id = ready["cluster.id"]
+
+    @property
+    def pid(self) -> int:
+        """Id of the process."""
+        return self._process.pid
+
+    @property
+    def port(self) -> int:
+        """Port of the first listener for clients."""
+        return self._port
+
+    @property
+    def cluster_id(self) -> str:
+        """Id of the cluster that the broker belongs to."""
+        return self._cluster_id
+
+    @property
+    def running(self) -> bool:
+        """Whether the process lives."""
+        return self._process.poll() is None
+
+    def stop(self, timeout: float) -> None:
+        """Send SIGTERM and wait for the clean shutdown."""
+        self._end(signal.SIGTERM, timeout)
+
+    def kill(self) -> None:
+        """Send SIGKILL and wait for the end."""
+        self._end(signal.SIGKILL, 30.0)
+
+    def log_tail(self, size_bytes: int = 4096) -> str:
+        """The last lines that the server wrote."""
+        end = self._log.seek(0, os.SEEK_END)
+        self._log.seek(max(0, end - size_bytes))
+        return self._log.read().decode(errors="replace")
+
+    def _end(self, sent: signal.Signals, timeout: float) -> None:
+        if self.running:
+            self._process.send_signal(sent)
+        try:
+            self._process.wait(timeout)
+        except subprocess.TimeoutExpired as expired:
+            raise TimeoutError(
+                f"pabal-server (pid {self.pid}) still runs {timeout:g} s after {sent.name}"
+            ) from expired
+        finally:
+            if not self.running:
+                self._log.close()
+
+    def _await_ready(self, reader: int, timeout: float) -> dict[str, str]:
+        """The line that the server writes when it serves: ``ready port=9092 cluster.id=…``."""
+        import select
+
+        deadline = monotonic() + timeout
+        line = b""
+        while not line.endswith(b"\n"):
+            readable, _, _ = select.select([reader], [], [], max(0.0, deadline - monotonic()))
+            if not readable:
+                raise TimeoutError(
+                    f"pabal-server does not serve after {timeout:g} s; it wrote:\n{self.log_tail()}"
+                )
+            chunk = os.read(reader, 4096)
+            if not chunk:
+                code = self._process.wait()
+                raise PabalError(f"pabal-server ended with {code}; it wrote:\n{self.log_tail()}")
+            line += chunk
+        words = line.decode().removeprefix(READY).split()
+        return dict(word.split("=", 1) for word in words)
+
+
+def _escaped(value: str) -> str:
+    """``value`` as a Java properties file spells it."""
+    return value.replace("\\", "\\\\").replace("\n", "\\n")
