@@ -1,0 +1,48 @@
+// What a handler may reach: the parts of one broker, all on its shard. Owned by node::Node, outlives
+// every connection.
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <string>
+
+#include "base/ids.h"
+#include "base/log.h"
+#include "base/metrics.h"
+#include "base/prng.h"
+#include "io/clock.h"
+
+namespace pabal::metadata {
+class BrokerConfig;
+class ClusterImage;
+}  // namespace pabal::metadata
+namespace pabal::runtime {
+class Controller;
+class Partitions;
+}  // namespace pabal::runtime
+
+namespace pabal::broker {
+
+class FetchSessions;
+class ProducerIds;
+class TopicCreation;
+
+struct Context {
+    const metadata::BrokerConfig& config;
+    io::Clock& clock;
+    Prng random;
+    runtime::Controller& controller;
+    runtime::Partitions& partitions;
+    FetchSessions& fetch_sessions;
+    ProducerIds& producer_ids;
+    TopicCreation& topic_creation;
+    Metrics& metrics;
+    const Logger& log;
+    BrokerId broker_id;
+    std::string cluster_id;
+
+    // What this broker knows of the cluster: everything committed that it has applied. Never null.
+    std::shared_ptr<const metadata::ClusterImage> image() const;
+};
+
+}  // namespace pabal::broker

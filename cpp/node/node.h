@@ -1,0 +1,71 @@
+// One node: the only place where the concrete parts of a broker and controller meet. It is handed its
+// ports and never learns whose they are: an operating system's (pabal-server, the Python package) or
+// a simulator's. Lives on one shard; every member is called there.
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "base/log.h"
+#include "base/metrics.h"
+#include "base/result.h"
+#include "io/ports.h"
+#include "io/task.h"
+
+namespace pabal::metadata {
+class BrokerConfig;
+class ClusterImage;
+}  // namespace pabal::metadata
+
+namespace pabal::node {
+
+struct NodeOptions {
+    // Demanded of directories that are formatted already, given to empty ones. Without it an empty
+    // directory gets a random one.
+    std::optional<std::string> cluster_id;
+    // An empty log directory is formatted at start, as kafka-storage would; else it is refused.
+    bool format_empty_directories = true;
+};
+
+// A listener as clients reach it.
+struct Endpoint {
+    std::string name;  // "PLAINTEXT"
+    std::string host;
+    std::uint16_t port = 0;  // The one that the system chose, for port 0.
+};
+
+class Node {
+public:
+    Node(io::Ports ports, metadata::BrokerConfig config, NodeOptions options, Logger log);
+    // After stop() or kill() has ended, or if start() was never called or failed.
+    ~Node();
+    Node(const Node&) = delete;
+    Node& operator=(const Node&) = delete;
+
+    // Until clients are served. On failure the sentence says what to do, everything is released
+    // again, and the node cannot be started once more.
+    io::Task<Status> start();
+    // Clean shutdown: no new connections, waits are answered, replies leave, logs are flushed and
+    // Kafka's checkpoint files are written. Bounded in time.
+    io::Task<void> stop();
+    // The shell's half of a SIGKILL: connections are reset without a reply, nothing is flushed and no
+    // file is written; then waits end and memory is freed. (The ports must refuse effects from the
+    // same instant on.)
+    io::Task<void> kill();
+
+    // From start() on.
+    const std::vector<Endpoint>& listeners() const;
+    const std::string& cluster_id() const;
+    Metrics& metrics();
+    std::shared_ptr<const metadata::ClusterImage> image() const;
+
+private:
+    struct Parts;
+    std::unique_ptr<Parts> parts_;
+};
+
+}  // namespace pabal::node
