@@ -1,6 +1,8 @@
 // Integers in the byte order of the network and of Kafka's files, at any alignment.
 #pragma once
 
+#include <bit>
+#include <cstddef>
 #include <cstdint>
 #include <cstring>
 #include <type_traits>
@@ -8,23 +10,30 @@
 namespace pabal {
 
 template <class Integer>
-inline Integer load_big_endian(const std::uint8_t* from) {
+inline Integer swap_unless_big_endian(Integer value) {
     static_assert(std::is_integral_v<Integer>);
-    std::make_unsigned_t<Integer> bits = 0;
-    for (std::size_t i = 0; i < sizeof(Integer); ++i) {
-        bits = static_cast<decltype(bits)>(
-            static_cast<std::uint64_t>(bits) << (sizeof(Integer) > 1 ? 8 : 0) | from[i]);
+    if constexpr (std::endian::native == std::endian::big || sizeof(Integer) == 1) {
+        return value;
+    } else if constexpr (sizeof(Integer) == 2) {
+        return static_cast<Integer>(__builtin_bswap16(static_cast<std::uint16_t>(value)));
+    } else if constexpr (sizeof(Integer) == 4) {
+        return static_cast<Integer>(__builtin_bswap32(static_cast<std::uint32_t>(value)));
+    } else {
+        return static_cast<Integer>(__builtin_bswap64(static_cast<std::uint64_t>(value)));
     }
-    return static_cast<Integer>(bits);
+}
+
+template <class Integer>
+inline Integer load_big_endian(const std::uint8_t* from) {
+    Integer value;
+    std::memcpy(&value, from, sizeof value);
+    return swap_unless_big_endian(value);
 }
 
 template <class Integer>
 inline void store_big_endian(std::uint8_t* to, Integer value) {
-    static_assert(std::is_integral_v<Integer>);
-    auto bits = static_cast<std::uint64_t>(static_cast<std::make_unsigned_t<Integer>>(value));
-    for (std::size_t i = sizeof(Integer); i-- > 0; bits >>= 8) {
-        to[i] = static_cast<std::uint8_t>(bits);
-    }
+    value = swap_unless_big_endian(value);
+    std::memcpy(to, &value, sizeof value);
 }
 
 }  // namespace pabal
