@@ -1,0 +1,179 @@
+// Incremental fetch sessions (KIP-227). A session remembers which partitions a consumer follows, so
+// that a request names only what changed and a response holds only what is new. A session is also
+// how a fetch waits: each of its partitions observes its log, and what has news is put on a list, so
+// that a fetch over 10,000 quiet partitions costs nothing while they are quiet. A fetch without a
+// session uses one that lives as long as the request. Lives on the data shard.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <unordered_map>
+#include <vector>
+
+#include "base/error_code.h"
+#include "base/ids.h"
+#include "base/prng.h"
+#include "base/time.h"
+#include "runtime/partition.h"
+
+namespace pabal::io {
+class Gate;
+}
+namespace pabal::runtime {
+class Partitions;
+}
+
+namespace pabal::broker {
+
+class FetchSession;
+
+// One partition of a session. Linked into the session's order, and, while it may have something to
+// tell, into its news.
+class FetchedPartition final : public runtime::PartitionObserver {
+public:
+    // Of a request below version 13, which says names.
+    std::string topic_name;
+    TopicId topic_id;
+    PartitionIndex index;
+
+    // As the newest request that named the partition wants it.
+    Offset fetch_offset{0};
+    std::int32_t max_bytes = 0;
+    LeaderEpoch current_leader_epoch = no_leader_epoch;
+    LeaderEpoch last_fetched_epoch = no_leader_epoch;
+
+    // As the newest response told it; -1: it has to be told.
+    Offset told_high_watermark{-1};
+    Offset told_log_start_offset{-1};
+
+    // Null while this broker does not hold the partition.
+    std::shared_ptr<runtime::Partition> partition;
+
+    // Bytes that can be read now, as far as the waiting fetch has looked.
+    std::int64_t available_bytes = 0;
+
+private:
+    friend class FetchSession;
+    void partition_changed() override;
+
+    FetchSession* session_ = nullptr;
+    // Neighbours in the news; null outside.
+    FetchedPartition* previous_ = nullptr;
+    FetchedPartition* next_ = nullptr;
+    bool has_news_ = false;
+    bool looked_at_ = false;   // By the waiting fetch, since the last news.
+};
+
+class FetchSession {
+public:
+    explicit FetchSession(bool uses_topic_ids) : uses_topic_ids_(uses_topic_ids) {}
+    ~FetchSession();
+    FetchSession(const FetchSession&) = delete;
+    FetchSession& operator=(const FetchSession&) = delete;
+
+    std::int32_t id() const { return id_; }
+    std::int32_t epoch() const { return epoch_; }
+    bool uses_topic_ids() const { return uses_topic_ids_; }
+    std::size_t size() const { return partitions_.size(); }
+
+    // The partition, new or known; it has news from now on.
+    FetchedPartition* want(std::string_view topic_name, const TopicId& topic_id,
+                           PartitionIndex index);
+    bool forget(std::string_view topic_name, const TopicId& topic_id, PartitionIndex index);
+
+    // All partitions, in the order in which they were named first.
+    const std::vector<FetchedPartition*>& in_order();
+
+    // What may have something to tell, the longest waiting first.
+    FetchedPartition* first_news() const { return news_first_; }
+    static FetchedPartition* next_news(const FetchedPartition* partition) {
+        return partition->next_;
+    }
+    void add_news(FetchedPartition* partition);
+    // Nothing to tell until the next news.
+    void remove_news(FetchedPartition* partition);
+    // It was served: the others go first next time.
+    void move_to_end(FetchedPartition* partition);
+    // News since the last call, for a fetch that waits: calls `look` for each, once.
+    template <class Look>
+    void look_at_news(Look look) {
+        // What `look` adds is looked at next time.
+        std::vector<FetchedPartition*> fresh;
+        fresh.swap(fresh_);
+        for (auto* partition : fresh) {
+            partition->looked_at_ = true;
+            look(*partition);
+        }
+    }
+    // The gate of the fetch that waits in this session, or null. Another that was there is opened:
+    // a newer request has taken its place.
+    void set_waiting(io::Gate* gate);
+    void stop_waiting(io::Gate* gate);
+
+private:
+    friend class FetchSessions;
+    friend class FetchedPartition;
+    struct Key {
+        std::string_view name;  // Into the partition; empty with topic ids.
+        TopicId id;
+        PartitionIndex index;
+        bool operator==(const Key&) const = default;
+    };
+    struct KeyHash {
+        std::size_t operator()(const Key& key) const;
+    };
+    void news_of(FetchedPartition* partition);
+    void unlink(FetchedPartition* partition);
+
+    std::int32_t id_ = 0;
+    std::int32_t epoch_ = 1;
+    bool uses_topic_ids_;
+    Instant created_;
+    Instant last_used_;
+    std::size_t size_when_used_ = 0;
+    std::unordered_map<Key, std::unique_ptr<FetchedPartition>, KeyHash> partitions_;
+    std::vector<FetchedPartition*> order_;  // Null where one was forgotten.
+    bool order_has_holes_ = false;
+    FetchedPartition* news_first_ = nullptr;
+    FetchedPartition* news_last_ = nullptr;
+    std::vector<FetchedPartition*> fresh_;
+    io::Gate* waiting_ = nullptr;
+};
+
+// The sessions of one broker. Bounded: max.incremental.fetch.session.cache.slots.
+class FetchSessions {
+public:
+    FetchSessions(std::size_t max_sessions, Prng random);
+
+    // The session that a request continues, its epoch advanced and used `now`; or the error:
+    // FETCH_SESSION_ID_NOT_FOUND, INVALID_FETCH_SESSION_EPOCH, FETCH_SESSION_TOPIC_ID_ERROR.
+    struct Continued {
+        ErrorCode error = ErrorCode::none;
+        std::shared_ptr<FetchSession> session;
+    };
+    Continued resume(std::int32_t id, std::int32_t epoch, bool uses_topic_ids, Instant now);
+    // Call when the request has changed the session: its size decides who is evicted.
+    void used(FetchSession* session, Instant now);
+    // Keeps `session` for later requests and gives it an id; 0 if there is no room for it. Makes
+    // room by dropping a session unused for two minutes, or an old one that is smaller.
+    std::int32_t keep(std::shared_ptr<FetchSession> session, Instant now);
+    void close(std::int32_t id);
+
+    std::size_t size() const { return sessions_.size(); }
+    std::size_t partition_count() const;
+    std::uint64_t evicted_count() const { return evicted_count_; }
+
+    // The epoch that the request after `epoch` carries; wraps to 1.
+    static std::int32_t next_epoch(std::int32_t epoch);
+
+private:
+    bool make_room(std::size_t size, Instant now);
+
+    std::size_t max_sessions_;
+    Prng random_;
+    std::unordered_map<std::int32_t, std::shared_ptr<FetchSession>> sessions_;
+    std::uint64_t evicted_count_ = 0;
+};
+
+}  // namespace pabal::broker

@@ -1,0 +1,207 @@
+// All partitions that this broker holds, by topic name and by topic id: opened, created, changed and
+// deleted as the ClusterImage changes, kept in order in the background (retention, flushes,
+// checkpoints, files to be removed). Owned by the node; lives on the data shard. Topics are found with
+// one look-up; what a handler needs of a topic hangs on that.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <map>
+#include <memory>
+#include <optional>
+#include <set>
+#include <string>
+#include <string_view>
+#include <unordered_map>
+#include <vector>
+
+#include "base/ids.h"
+#include "base/log.h"
+#include "base/result.h"
+#include "io/clock.h"
+#include "io/task.h"
+#include "metadata/cluster_delta.h"
+#include "metadata/cluster_image.h"
+#include "record/compression.h"
+#include "runtime/checkpoint_files.h"
+#include "runtime/checkpoints.h"
+#include "runtime/partition.h"
+#include "runtime/topic_config.h"
+
+namespace pabal::io {
+struct Ports;
+}
+namespace pabal::metadata {
+class BrokerConfig;
+}
+
+namespace pabal::runtime {
+
+// One of log.dirs.
+struct LogDirectory {
+    std::string path;
+    DirectoryId id;
+    std::size_t partition_count = 0;
+    std::string failure;  // Not empty: offline, for this reason.
+
+    bool online() const { return failure.empty(); }
+};
+
+// What the data path needs of one topic.
+struct Topic {
+    std::shared_ptr<const metadata::TopicImage> image;
+    std::shared_ptr<const TopicConfig> config;
+    // By index; null where another broker holds the partition, or this one has not opened it yet.
+    std::vector<std::shared_ptr<Partition>> partitions;
+
+    const std::string& name() const { return image->name; }
+    const TopicId& id() const { return image->id; }
+    Partition* partition(PartitionIndex index) const {
+        if (index.value() < 0 || static_cast<std::size_t>(index.value()) >= partitions.size())
+            return nullptr;
+        return partitions[static_cast<std::size_t>(index.value())].get();
+    }
+};
+
+// What went through, for metrics.
+struct Traffic {
+    std::uint64_t bytes_in = 0;
+    std::uint64_t records_in = 0;
+    std::uint64_t batches_in = 0;
+    std::uint64_t batches_rejected = 0;
+    std::uint64_t duplicate_batches = 0;
+    std::uint64_t bytes_out = 0;
+    std::uint64_t flushes = 0;
+    std::uint64_t storage_errors = 0;
+};
+
+class Partitions {
+public:
+    struct Options {
+        // At least one; formatted, locked, with the ids of their meta.properties.
+        std::vector<LogDirectory> log_directories;
+        // Unflushed bytes bound what a restart after a kill has to read.
+        std::int64_t flush_partition_at_bytes = 64 << 20;
+        std::int64_t flush_all_at_bytes = 256 << 20;
+        // Called when the last log directory has failed: the node has to stop.
+        std::function<void(std::string why)> all_directories_failed;
+    };
+
+    // All outlive this object.
+    Partitions(io::Ports* ports, const metadata::BrokerConfig* config, BrokerStore* store,
+               const Logger* log, Options options);
+    ~Partitions();
+    Partitions(const Partitions&) = delete;
+    Partitions& operator=(const Partitions&) = delete;
+
+    // Looks at the log directories and at what the last run left. Before the first `apply`.
+    io::Task<Status> start();
+    // The news of the metadata log, in order, one at a time: opens, creates, deletes and
+    // reconfigures. The first delta holds everything; what lies on disk and is not in it is set
+    // aside as `-stray`. Ends when all of it can be used.
+    io::Task<void> apply(std::shared_ptr<const metadata::ClusterDelta> delta,
+                         std::shared_ptr<const metadata::ClusterImage> image);
+    // Clean shutdown: waiters end with NOT_LEADER_OR_FOLLOWER, everything is flushed, Kafka's
+    // checkpoint files and the marker are written.
+    io::Task<void> stop(BrokerEpoch broker_epoch);
+    // Kill: ends all waits, flushes and writes nothing.
+    io::Task<void> kill();
+
+    // Null if this broker knows of no such topic. Valid until the next `apply`.
+    const Topic* topic(std::string_view name) const {
+        auto found = by_name_.find(name);
+        return found == by_name_.end() ? nullptr : found->second;
+    }
+    const Topic* topic(const TopicId& id) const {
+        auto found = by_id_.find(id);
+        return found == by_id_.end() ? nullptr : found->second.get();
+    }
+    std::shared_ptr<Partition> find(const TopicPartition& partition) const;
+    // Ordered by name.
+    std::vector<const Topic*> topics() const;
+    std::size_t partition_count() const { return partition_count_; }
+    const std::vector<std::unique_ptr<LogDirectory>>& log_directories() const {
+        return log_directories_;
+    }
+    // Everything that partitions reported until now (DeleteRecords) survives a loss of power.
+    io::Task<IoStatus> checkpoints_synced();
+
+    const Traffic& traffic() const { return traffic_; }
+    io::Clock& clock() const;
+    io::Ports& ports() const { return *ports_; }
+
+private:
+    friend class Partition;
+    struct Hash {
+        using is_transparent = void;
+        std::size_t operator()(std::string_view text) const {
+            return std::hash<std::string_view>{}(text);
+        }
+    };
+    // A directory of a partition that the last run left.
+    struct Found {
+        LogDirectory* directory;
+        std::string path;
+    };
+    struct Opening;
+    struct Background;  // One running piece of work; stop() waits for all.
+
+    // --- applying the metadata (partitions_apply.cc)
+    std::shared_ptr<const TopicConfig> config_of(const metadata::ClusterImage& image,
+                                                 std::string_view topic);
+    void reconfigure(const metadata::ClusterDelta& delta, const metadata::ClusterImage& image);
+    void delete_topic(const TopicId& id);
+    LogDirectory* directory_for(const metadata::PartitionImage& image, const NamedPartition& name);
+    io::Task<void> open_all(std::vector<Opening>* openings);
+    io::Task<void> open_some(std::vector<Opening>* openings, std::size_t* next,
+                             std::size_t* running, io::Gate* done);
+    void set_strays_aside();
+
+    // --- housekeeping (partitions.cc)
+    void arm_retention();
+    io::Task<void> apply_retention();
+    void arm_flush_timer();
+    void flush_overdue();
+    io::Task<void> remove_later(std::vector<std::string> paths, Duration delay);
+    io::Task<void> reopen(std::shared_ptr<Partition> partition);
+    io::Task<void> close_some(std::vector<std::shared_ptr<Partition>>* open, std::size_t* next,
+                              std::size_t* running, io::Gate* done);
+    io::Task<void> idle();
+
+    // --- called by Partition
+    void noted_unflushed(Partition* partition);
+    void directory_failed(LogDirectory* directory, const std::string& why);
+    void save_checkpoint(const Partition& partition);
+    record::Codecs& codecs() { return codecs_; }
+
+    io::Ports* ports_;
+    const metadata::BrokerConfig* config_;
+    const Logger* log_;
+    Options options_;
+    std::vector<std::unique_ptr<LogDirectory>> log_directories_;
+    Checkpoints checkpoints_;
+    record::Codecs codecs_;
+    Traffic traffic_;
+
+    std::unordered_map<TopicId, std::unique_ptr<Topic>> by_id_;
+    std::unordered_map<std::string_view, Topic*, Hash, std::equal_to<>> by_name_;
+    std::size_t partition_count_ = 0;
+    std::shared_ptr<const TopicConfig> default_config_;
+
+    // What the last run left, until the first delta was applied.
+    std::map<NamedPartition, Found> found_;
+    std::map<TopicPartition, log::LogCheckpoint> left_in_store_;
+    CheckpointsByName left_in_files_;
+    bool first_delta_ = true;
+
+    std::set<Partition*> dirty_;  // With unflushed bytes. Never iterated where order matters.
+    std::int64_t unflushed_bytes_ = 0;
+    io::TimerId retention_timer_ = 0;
+    io::TimerId flush_timer_ = 0;
+    std::size_t background_count_ = 0;
+    std::vector<io::Gate*> idle_waiters_;
+    std::vector<io::Gate*> sleepers_;  // Delayed removals; opened early at the end.
+    bool stopping_ = false;
+};
+
+}  // namespace pabal::runtime
