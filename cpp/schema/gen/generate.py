@@ -12,7 +12,10 @@ import sys
 sys.dont_write_bytecode = True
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
 
+import api_table  # noqa: E402
+import cpp_messages  # noqa: E402
 import errors  # noqa: E402
+import grammar  # noqa: E402
 from text import TableError  # noqa: E402
 
 
@@ -20,6 +23,9 @@ def all_outputs(schema):
     """Every generated file: its path below the output directory, and its text."""
     outputs = {}
     outputs.update(errors.outputs(schema / "errors.table"))
+    apis, records = grammar.read_schema(schema)
+    outputs.update(cpp_messages.outputs(apis, records))
+    outputs.update(api_table.outputs(apis))
     return outputs
 
 
