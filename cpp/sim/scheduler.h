@@ -1,0 +1,94 @@
+// The one thread of a simulated world. Every shard is a lane: actions of one lane run in the order in
+// which they were posted, and the seed picks the lane that goes next. Time moves only here: a little
+// with each action, and to the next timer when nobody has anything to do.
+#pragma once
+
+#include <cstdint>
+#include <deque>
+#include <functional>
+#include <map>
+#include <mutex>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "base/prng.h"
+#include "base/time.h"
+#include "sim/trace.h"
+
+namespace pabal::sim {
+
+using LaneId = std::uint32_t;
+using EventId = std::uint64_t;  // 0 is never an event.
+
+class Scheduler {
+public:
+    explicit Scheduler(std::uint64_t seed);
+
+    Instant now() const { return now_; }
+    Trace& trace() { return trace_; }
+    // A stream of chance for the concern named `salt`.
+    Prng random(const std::string& salt) const { return root_.fork(salt); }
+
+    LaneId add_lane(std::string name);
+    // Drops what the lane still had to do. Its id is not used again.
+    void remove_lane(LaneId lane);
+    // A paused lane does nothing, while time passes and its queue grows.
+    void set_paused(LaneId lane, bool paused);
+
+    // May be called from any thread; the contract of the Clock port asks for it.
+    void post(LaneId lane, std::function<void()> action);
+    // Queues `action` on the lane when time reaches `when`; equal times in order of creation.
+    EventId at(Instant when, LaneId lane, std::function<void()> action);
+    // After this the action is never called, even if its time has come already.
+    void cancel(EventId event);
+
+    // Runs what is ready or due, until nobody has anything to do at this time.
+    void drain();
+    // One action. False if there is none, nor a timer that would bring one.
+    bool step();
+    // Runs everything due until `when`; time stands there afterwards.
+    void run_until(Instant when);
+    void run_for(Duration duration) { run_until(now_ + duration); }
+    // Until `done`; false if time reached `limit` or nothing was left to do before.
+    bool run_until(const std::function<bool()>& done, Instant limit);
+
+private:
+    struct Entry {
+        std::function<void()> action;
+        EventId event = 0;  // Set if it came from a timer, which may still be cancelled.
+    };
+    struct Lane {
+        std::string name;
+        std::deque<Entry> queue;
+        bool paused = false;
+        bool removed = false;
+    };
+    struct Timer {
+        LaneId lane;
+        std::function<void()> action;
+    };
+    using Due = std::pair<Instant, EventId>;
+
+    bool has_ready();
+    void release_due();
+    void take_inbox();
+    void run_one();
+
+    Prng root_;
+    Prng order_;
+    Trace trace_;
+    Instant now_;
+    std::vector<Lane> lanes_;
+    std::vector<LaneId> ready_;  // Scratch of one pick.
+    std::map<Due, Timer> timers_;
+    std::map<EventId, Due> timer_places_;
+    std::map<EventId, Timer> released_;  // Due, queued on their lane, not yet run.
+    EventId last_event_ = 0;
+
+    // Posts, until the thread that runs the world takes them over.
+    std::mutex inbox_mutex_;
+    std::deque<std::pair<LaneId, std::function<void()>>> inbox_;
+};
+
+}  // namespace pabal::sim
