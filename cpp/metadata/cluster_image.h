@@ -13,6 +13,7 @@
 
 #include "base/ids.h"
 #include "base/result.h"
+#include "base/time.h"
 #include "metadata/persistent_map.h"
 
 namespace pabal::metadata {
