@@ -1,0 +1,138 @@
+#include "client/connection.h"
+
+#include <algorithm>
+
+#include "wire/api_versions.h"
+
+namespace pabal::client {
+namespace {
+
+// ApiVersions itself is asked in a version that every broker since 2.4 answers.
+constexpr int api_versions_version = 3;
+
+constexpr std::size_t length_bytes = 4;
+
+Error timed_out(const io::Address& address) {
+    return {ErrorCode::request_timed_out, "no answer from " + io::text(address) + " in time"};
+}
+
+}  // namespace
+
+Connection::Connection(std::unique_ptr<io::Stream> stream, io::Address address,
+                       std::string client_id)
+    : stream_(std::move(stream)), address_(std::move(address)), client_id_(std::move(client_id)) {
+    served_.resize(wire::api_table().size());
+    served_[static_cast<std::size_t>(wire::ApiVersionsRequest::api_key)] = {api_versions_version,
+                                                          api_versions_version};
+}
+
+Connection::~Connection() { close(); }
+
+void Connection::close() {
+    if (stream_) stream_->close();
+}
+
+io::Task<Result<std::unique_ptr<Connection>>> Connection::open(io::Network* network,
+                                                               io::Address address,
+                                                               std::string client_id,
+                                                               Instant deadline) {
+    auto stream = co_await network->connect(address, deadline);
+    if (!stream.ok()) {
+        co_return Error{ErrorCode::broker_not_available, stream.error().message};
+    }
+    std::unique_ptr<Connection> connection(
+        new Connection(std::move(*stream), std::move(address), std::move(client_id)));
+    auto negotiated = co_await connection->negotiate(deadline);
+    if (!negotiated.ok()) co_return negotiated.error();
+    co_return connection;
+}
+
+io::Task<Status> Connection::negotiate(Instant deadline) {
+    wire::ApiVersionsRequest request;
+    request.client_software_name = "pabal";
+    request.client_software_version = "0.1.0";
+    auto response = co_await call<wire::ApiVersionsResponse>(std::move(request), deadline);
+    if (!response.ok()) co_return response.error();
+    if (response->error_code != ErrorCode::none) {
+        co_return Error{response->error_code, io::text(address_) + " refused ApiVersions"};
+    }
+    for (const auto& api : response->api_keys) {
+        const auto key = static_cast<std::size_t>(api.api_key);
+        if (api.api_key < 0 || key >= served_.size()) continue;
+        served_[key] = {api.min_version, api.max_version};
+    }
+    co_return Status();
+}
+
+Result<int> Connection::version_of(wire::ApiKey api) const {
+    const wire::ApiRow* row = wire::find_api(api);
+    ASSERT(row != nullptr, "our own requests are in the table");
+    const auto& theirs = served_[static_cast<std::size_t>(api)];
+    const int version = std::min(theirs.max, row->versions.max);
+    if (theirs.empty() || version < std::max(theirs.min, row->versions.min)) {
+        return Error{ErrorCode::unsupported_version,
+                     io::text(address_) + " does not serve " + std::string(row->name) +
+                         " in a version that we know"};
+    }
+    return version;
+}
+
+std::int32_t Connection::begin(wire::Writer* writer, wire::ApiKey api, int version) {
+    wire::begin_request(*writer, *wire::find_api(api), version, ++last_correlation_id_,
+                        client_id_);
+    return last_correlation_id_;
+}
+
+Status Connection::check_header(wire::Reader* reader, wire::ApiKey api, int version,
+                                std::int32_t correlation_id) const {
+    wire::ResponseHeader header;
+    PABAL_TRY(decode(*reader, header, wire::response_header_version(*wire::find_api(api), version)));
+    if (header.correlation_id != correlation_id) {
+        return Error{ErrorCode::invalid_request,
+                     io::text(address_) + " answered request " +
+                         std::to_string(header.correlation_id) + " instead of " +
+                         std::to_string(correlation_id)};
+    }
+    return {};
+}
+
+io::Task<Result<Bytes>> Connection::exchange(Rope frame, Instant deadline) {
+    auto written = co_await stream_->write(std::move(frame), deadline);
+    if (!written.ok()) co_return lost(written.error());
+    std::uint8_t length[length_bytes];
+    auto length_read = co_await read_exactly(MutableByteView(length), deadline);
+    if (!length_read.ok()) co_return length_read.error();
+    std::uint32_t size = 0;
+    for (const std::uint8_t byte : length) size = (size << 8) | byte;
+    if (size > max_response_bytes) {
+        co_return Error{ErrorCode::invalid_request, io::text(address_) +
+                                                        " announces a response of " +
+                                                        std::to_string(size) + " bytes"};
+    }
+    Buffer buffer(size);
+    const MutableByteView body = buffer.view();
+    auto body_read = co_await read_exactly(body, deadline);
+    if (!body_read.ok()) co_return body_read.error();
+    co_return Bytes(std::move(buffer));
+}
+
+io::Task<Status> Connection::read_exactly(MutableByteView into, Instant deadline) {
+    while (!into.empty()) {
+        auto readable = co_await stream_->readable(deadline);
+        if (!readable.ok()) co_return lost(readable.error());
+        if (!*readable) co_return timed_out(address_);
+        const auto read = stream_->read_some(into);
+        if (!read.ok()) co_return lost(read.error());
+        if (read->end_of_stream) {
+            co_return lost(IoError{0, io::text(address_) + " closed the connection"});
+        }
+        into = into.subspan(read->count);
+    }
+    co_return Status();
+}
+
+Error Connection::lost(const IoError& error) const {
+    return {ErrorCode::network_exception, error.message};
+}
+
+}  // namespace pabal::client

@@ -1,0 +1,79 @@
+// One connection to a broker: requests out, responses in, one at a time, in the highest version that
+// both sides know (KIP-35). Lives on one shard; its owner awaits every call before destroying it.
+#pragma once
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "base/result.h"
+#include "base/time.h"
+#include "io/network.h"
+#include "io/task.h"
+#include "wire/api_table.h"
+#include "wire/header.h"
+#include "wire/reader.h"
+#include "wire/writer.h"
+
+namespace pabal::client {
+
+class Connection {
+public:
+    // A response beyond this is taken for garbage.
+    static constexpr std::size_t max_response_bytes = 256u << 20;
+
+    // Connects and asks for the broker's versions. Errors: broker_not_available with the address and
+    // the reason; request_timed_out.
+    static io::Task<Result<std::unique_ptr<Connection>>> open(io::Network* network,
+                                                              io::Address address,
+                                                              std::string client_id,
+                                                              Instant deadline);
+    ~Connection();
+
+    // Sends `request` and waits for its response. After any error but unsupported_version the
+    // connection is of no more use. Errors: unsupported_version if the broker does not serve the API
+    // in a version of ours; network_exception; request_timed_out; invalid_request if the response
+    // cannot be read.
+    template <class Response, class Request>
+    io::Task<Result<Response>> call(Request request, Instant deadline) {
+        const auto version = version_of(Request::api_key);
+        if (!version.ok()) co_return version.error();
+        wire::Writer writer;
+        const std::int32_t correlation_id = begin(&writer, Request::api_key, *version);
+        encode(writer, request, *version);
+        Rope frame = writer.take();
+        auto reply = co_await exchange(std::move(frame), deadline);
+        if (!reply.ok()) co_return reply.error();
+        wire::Reader reader(*reply);
+        const Status header = check_header(&reader, Request::api_key, *version, correlation_id);
+        if (!header.ok()) co_return header.error();
+        Response response;
+        const Status body = decode(reader, response, *version);
+        if (!body.ok()) co_return body.error();
+        co_return response;
+    }
+
+    const io::Address& address() const { return address_; }
+    void close();
+
+private:
+    Connection(std::unique_ptr<io::Stream> stream, io::Address address, std::string client_id);
+
+    Result<int> version_of(wire::ApiKey api) const;
+    std::int32_t begin(wire::Writer* writer, wire::ApiKey api, int version);
+    Status check_header(wire::Reader* reader, wire::ApiKey api, int version,
+                        std::int32_t correlation_id) const;
+    io::Task<Result<Bytes>> exchange(Rope frame, Instant deadline);
+    io::Task<Status> read_exactly(MutableByteView into, Instant deadline);
+    io::Task<Status> negotiate(Instant deadline);
+    Error lost(const IoError& error) const;
+
+    std::unique_ptr<io::Stream> stream_;
+    io::Address address_;
+    std::string client_id_;
+    std::int32_t last_correlation_id_ = 0;
+    // By API key: what the broker serves, empty ranges before it has said so.
+    std::vector<wire::VersionRange> served_;
+};
+
+}  // namespace pabal::client
