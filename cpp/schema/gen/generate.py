@@ -13,6 +13,7 @@ sys.dont_write_bytecode = True
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
 
 import api_table  # noqa: E402
+import configs  # noqa: E402
 import cpp_messages  # noqa: E402
 import errors  # noqa: E402
 import grammar  # noqa: E402
@@ -23,6 +24,7 @@ def all_outputs(schema):
     """Every generated file: its path below the output directory, and its text."""
     outputs = {}
     outputs.update(errors.outputs(schema / "errors.table"))
+    outputs.update(configs.outputs(schema / "configs.table"))
     apis, records = grammar.read_schema(schema)
     outputs.update(cpp_messages.outputs(apis, records))
     outputs.update(api_table.outputs(apis))
