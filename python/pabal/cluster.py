@@ -400,7 +400,7 @@ class Cluster:
             name,
             -1 if partitions is None else partitions,
             -1 if replication_factor is None else replication_factor,
-            options,
+            list(options.items()),
             seconds(timeout, "timeout"),
         )
         return Topic(self, name, topic_id)

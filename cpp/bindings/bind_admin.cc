@@ -1,0 +1,150 @@
+#include <pybind11/stl.h>
+#include <unistd.h>
+
+#include "bindings/module.h"
+#include "bindings/waiting.h"
+#include "embedded/admin.h"
+
+namespace py = pybind11;
+
+namespace pabal::bindings {
+namespace {
+
+// "host:port,host:port", IPv6 addresses in brackets.
+std::vector<io::Address> parse_bootstrap(const std::string& servers) {
+    std::vector<io::Address> addresses;
+    std::size_t begin = 0;
+    while (begin <= servers.size()) {
+        const std::size_t end = std::min(servers.find(',', begin), servers.size());
+        const std::string server = servers.substr(begin, end - begin);
+        begin = end + 1;
+        const std::size_t colon = server.rfind(':');
+        unsigned long port = 0;
+        for (std::size_t at = colon + 1; colon != std::string::npos && at < server.size(); ++at) {
+            const bool digit = server[at] >= '0' && server[at] <= '9';
+            port = digit && port < 65536 ? port * 10 + static_cast<unsigned>(server[at] - '0')
+                                         : 65536;
+        }
+        if (colon == std::string::npos || colon == 0 || port == 0 || port > 65535) {
+            throw py::value_error("a bootstrap server is host:port, not \"" + server + "\"");
+        }
+        std::string host = server.substr(0, colon);
+        if (host.size() > 2 && host.front() == '[' && host.back() == ']') {
+            host = host.substr(1, host.size() - 2);
+        }
+        addresses.push_back({std::move(host), static_cast<std::uint16_t>(port)});
+    }
+    return addresses;
+}
+
+struct Topic {
+    std::string id;
+    std::string name;
+    bool internal = false;
+    std::vector<std::tuple<int, int, int, std::vector<int>, std::vector<int>>> partitions;
+};
+
+std::vector<int> numbers(const std::vector<BrokerId>& ids) {
+    std::vector<int> out;
+    out.reserve(ids.size());
+    for (const BrokerId id : ids) out.push_back(id.value());
+    return out;
+}
+
+Topic topic(const client::TopicDescription& description) {
+    Topic out{description.id.value().text(), description.name, description.internal, {}};
+    for (const auto& partition : description.partitions) {
+        out.partitions.emplace_back(partition.partition.value(), partition.leader.value(),
+                                    partition.leader_epoch.value(), numbers(partition.replicas),
+                                    numbers(partition.isr));
+    }
+    return out;
+}
+
+class Admin {
+public:
+    explicit Admin(const std::string& bootstrap_servers)
+        : pid_(getpid()),
+          admin_(std::make_unique<embedded::Admin>(parse_bootstrap(bootstrap_servers))) {}
+    ~Admin() {
+        if (pid_ != getpid()) static_cast<void>(admin_.release());
+        close();
+    }
+
+    std::string create_topic(std::string name, int partitions, int replication_factor,
+                             std::vector<std::pair<std::string, std::string>> configs,
+                             double timeout) {
+        if (replication_factor < INT16_MIN || replication_factor > INT16_MAX) {
+            throw py::value_error("the replication factor is out of range: " +
+                                  std::to_string(replication_factor));
+        }
+        auto result = live().create_topic(
+            {std::move(name), partitions, static_cast<std::int16_t>(replication_factor),
+             std::move(configs)},
+            duration(timeout));
+        return value_of(result).value().text();
+    }
+    void delete_topic(std::string name, double timeout) {
+        auto result = live().delete_topic(std::move(name), duration(timeout));
+        const Status status = wait_for(result);
+        if (!status.ok()) raise(status.error());
+    }
+    Topic describe_topic(std::string name, double timeout) {
+        auto result = live().describe_topic(std::move(name), duration(timeout));
+        return topic(value_of(result));
+    }
+    std::vector<std::pair<std::string, std::string>> list_topics(double timeout) {
+        auto result = live().list_topics(duration(timeout));
+        std::vector<std::pair<std::string, std::string>> names;
+        for (const auto& description : value_of(result)) {
+            if (description.internal) continue;
+            names.emplace_back(description.name, description.id.value().text());
+        }
+        return names;
+    }
+    void close() {
+        if (!admin_) return;
+        py::gil_scoped_release released;
+        admin_.reset();
+    }
+
+private:
+    embedded::Admin& live() const {
+        if (pid_ != getpid() || !admin_) {
+            PyErr_SetString(PyExc_RuntimeError,
+                            admin_ ? "this client belongs to the parent of a fork; make a new one"
+                                   : "the client is closed");
+            throw py::error_already_set();
+        }
+        return *admin_;
+    }
+    template <class T>
+    T value_of(std::future<Result<T>>& future) {
+        Result<T> result = wait_for(future);
+        if (!result.ok()) raise(result.error());
+        return std::move(result).value();
+    }
+
+    pid_t pid_;
+    std::unique_ptr<embedded::Admin> admin_;
+};
+
+}  // namespace
+
+void bind_admin(py::module_& module) {
+    py::class_<Topic>(module, "TopicDescription")
+        .def_readonly("id", &Topic::id)
+        .def_readonly("name", &Topic::name)
+        .def_readonly("internal", &Topic::internal)
+        .def_readonly("partitions", &Topic::partitions);
+    py::class_<Admin>(module, "Admin")
+        .def(py::init<const std::string&>(), py::arg("bootstrap_servers"))
+        .def("create_topic", &Admin::create_topic, py::arg("name"), py::arg("partitions"),
+             py::arg("replication_factor"), py::arg("configs"), py::arg("timeout"))
+        .def("delete_topic", &Admin::delete_topic, py::arg("name"), py::arg("timeout"))
+        .def("describe_topic", &Admin::describe_topic, py::arg("name"), py::arg("timeout") = 30.0)
+        .def("list_topics", &Admin::list_topics, py::arg("timeout") = 30.0)
+        .def("close", &Admin::close);
+}
+
+}  // namespace pabal::bindings

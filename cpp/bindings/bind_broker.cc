@@ -1,0 +1,147 @@
+#include <pybind11/stl.h>
+#include <unistd.h>
+
+#include <deque>
+#include <mutex>
+
+#include "bindings/module.h"
+#include "bindings/waiting.h"
+#include "embedded/broker.h"
+
+namespace py = pybind11;
+
+namespace pabal::bindings {
+namespace {
+
+// What the broker said last, for error messages and bug reports; never calls into Python.
+class LogTail {
+public:
+    void add(LogLevel level, std::string_view part, std::string_view line) {
+        std::lock_guard lock(mutex_);
+        if (lines_.size() == capacity) lines_.pop_front();
+        lines_.push_back(std::string(name_of(level)) + " " + std::string(part) + ": " +
+                         std::string(line));
+    }
+    std::vector<std::string> lines() const {
+        std::lock_guard lock(mutex_);
+        return {lines_.begin(), lines_.end()};
+    }
+
+private:
+    static constexpr std::size_t capacity = 500;
+    mutable std::mutex mutex_;
+    std::deque<std::string> lines_;
+};
+
+class Broker {
+public:
+    Broker(const std::map<std::string, std::string>& properties, double timeout)
+        : pid_(getpid()), log_(std::make_shared<LogTail>()) {
+        auto tail = log_;
+        Logger logger(LogLevel::info, [tail](LogLevel level, std::string_view part,
+                                             std::string_view line) { tail->add(level, part, line); });
+        {
+            py::gil_scoped_release released;
+            auto made = embedded::Broker::make(properties, std::move(logger));
+            if (made.ok()) {
+                broker_ = std::move(*made);
+            } else {
+                refused_ = made.error();
+            }
+        }
+        if (!broker_) raise(refused_);
+        auto started = broker_->start();
+        bool ready = false;
+        try {
+            ready = wait_until_ready(started, timeout);
+        } catch (...) {
+            kill();
+            throw;
+        }
+        if (!ready) {
+            kill();
+            PyErr_SetString(PyExc_TimeoutError, "the broker does not serve in time");
+            throw py::error_already_set();
+        }
+        const Status status = started.get();
+        if (!status.ok()) {
+            kill();
+            raise(status.error());
+        }
+    }
+    ~Broker() {
+        // After a fork the threads are the parent's: nothing here is ours to end.
+        if (pid_ != getpid()) static_cast<void>(broker_.release());
+        if (broker_) {
+            py::gil_scoped_release released;
+            broker_.reset();
+        }
+    }
+
+    void stop(double timeout) {
+        check_process();
+        if (!broker_) return;
+        auto stopped = broker_->stop();
+        if (!wait_until_ready(stopped, timeout)) {
+            kill();
+            PyErr_SetString(PyExc_TimeoutError,
+                            "the broker did not shut down in time, and was killed");
+            throw py::error_already_set();
+        }
+        py::gil_scoped_release released;
+        broker_.reset();
+    }
+    void kill() {
+        check_process();
+        if (!broker_) return;
+        py::gil_scoped_release released;
+        broker_->kill();
+        broker_.reset();
+    }
+    bool running() const { return broker_ && pid_ == getpid(); }
+    int port() const { return live().listeners().front().port; }
+    std::string cluster_id() const { return live().cluster_id(); }
+    std::string metrics() const {
+        py::gil_scoped_release released;
+        return live().metrics();
+    }
+    std::vector<std::string> log_lines() const { return log_->lines(); }
+
+private:
+    void check_process() const {
+        if (pid_ == getpid()) return;
+        PyErr_SetString(PyExc_RuntimeError,
+                        "this broker belongs to the parent of a fork; start one of your own");
+        throw py::error_already_set();
+    }
+    embedded::Broker& live() const {
+        check_process();
+        if (!broker_) {
+            PyErr_SetString(PyExc_RuntimeError, "the broker does not run");
+            throw py::error_already_set();
+        }
+        return *broker_;
+    }
+
+    pid_t pid_;
+    std::shared_ptr<LogTail> log_;
+    std::unique_ptr<embedded::Broker> broker_;
+    Error refused_;
+};
+
+}  // namespace
+
+void bind_broker(py::module_& module) {
+    py::class_<Broker>(module, "Broker")
+        .def(py::init<const std::map<std::string, std::string>&, double>(), py::arg("properties"),
+             py::arg("timeout"))
+        .def("stop", &Broker::stop, py::arg("timeout"))
+        .def("kill", &Broker::kill)
+        .def_property_readonly("running", &Broker::running)
+        .def_property_readonly("port", &Broker::port)
+        .def_property_readonly("cluster_id", &Broker::cluster_id)
+        .def("metrics", &Broker::metrics)
+        .def("log_lines", &Broker::log_lines);
+}
+
+}  // namespace pabal::bindings

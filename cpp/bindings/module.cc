@@ -1,0 +1,7 @@
+#include "bindings/module.h"
+
+PYBIND11_MODULE(_core, module, pybind11::mod_gil_not_used()) {
+    module.doc() = "The native part of pabal. Private: use the classes of the package.";
+    pabal::bindings::bind_broker(module);
+    pabal::bindings::bind_admin(module);
+}

@@ -1,0 +1,11 @@
+// The classes of the extension module pabal._core, one file each.
+#pragma once
+
+#include <pybind11/pybind11.h>
+
+namespace pabal::bindings {
+
+void bind_broker(pybind11::module_& module);
+void bind_admin(pybind11::module_& module);
+
+}  // namespace pabal::bindings

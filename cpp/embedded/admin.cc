@@ -1,0 +1,71 @@
+#include "embedded/admin.h"
+
+#include "os/node_ports.h"
+
+namespace pabal::embedded {
+
+// A client needs no disk and no store; its ports have them all the same, unused.
+struct Admin::Parts {
+    explicit Parts(std::vector<io::Address> bootstrap)
+        : ports("pabal-admin", std::make_shared<os::PolicyTime>(), nullptr) {
+        ports.shard().run([&] {
+            admin = std::make_unique<client::Admin>(&ports.ports().clock, &ports.ports().network,
+                                                    std::move(bootstrap));
+        });
+    }
+    ~Parts() {
+        ports.shard().run([this] { admin.reset(); });
+    }
+
+    // Runs the task that `make` returns, on the shard.
+    template <class T, class Make>
+    std::future<T> call(Make make) {
+        auto result = std::make_shared<std::promise<T>>();
+        auto future = result->get_future();
+        ports.shard().post([result, make = std::move(make)]() mutable {
+            io::detach(finish<T>(make(), result));
+        });
+        return future;
+    }
+
+    template <class T>
+    static io::Task<void> finish(io::Task<T> task, std::shared_ptr<std::promise<T>> result) {
+        auto value = co_await task;
+        result->set_value(std::move(value));
+    }
+
+    os::NodePorts ports;
+    std::unique_ptr<client::Admin> admin;  // Used on the shard only.
+};
+
+Admin::Admin(std::vector<io::Address> bootstrap)
+    : parts_(std::make_unique<Parts>(std::move(bootstrap))) {}
+
+Admin::~Admin() = default;
+
+std::future<Result<TopicId>> Admin::create_topic(client::NewTopic topic, Duration timeout) {
+    return parts_->call<Result<TopicId>>([this, topic = std::move(topic), timeout]() mutable {
+        return parts_->admin->create_topic(std::move(topic), timeout);
+    });
+}
+
+std::future<Status> Admin::delete_topic(std::string name, Duration timeout) {
+    return parts_->call<Status>([this, name = std::move(name), timeout]() mutable {
+        return parts_->admin->delete_topic(std::move(name), timeout);
+    });
+}
+
+std::future<Result<client::TopicDescription>> Admin::describe_topic(std::string name,
+                                                                    Duration timeout) {
+    return parts_->call<Result<client::TopicDescription>>(
+        [this, name = std::move(name), timeout]() mutable {
+            return parts_->admin->describe_topic(std::move(name), timeout);
+        });
+}
+
+std::future<Result<std::vector<client::TopicDescription>>> Admin::list_topics(Duration timeout) {
+    return parts_->call<Result<std::vector<client::TopicDescription>>>(
+        [this, timeout] { return parts_->admin->list_topics(timeout); });
+}
+
+}  // namespace pabal::embedded
