@@ -108,6 +108,19 @@ public:
     ByteView view() const { return {data_, size_}; }
     std::string_view text() const { return as_text(view()); }
 
+    // The memory again as a Buffer, to be used once more; an empty one if somebody else holds a part
+    // of it. These bytes must be all of the buffer that they were made of.
+    Buffer reclaim() && {
+        Buffer buffer;
+        if (block_ && block_->references.load(std::memory_order_acquire) == 1) {
+            ASSERT(data_ == block_->content(), "only whole buffers are reclaimed");
+            buffer.block_ = std::exchange(block_, nullptr);
+            buffer.size_ = size_;
+        }
+        *this = Bytes();
+        return buffer;
+    }
+
     // The same memory, fewer bytes.
     Bytes slice(std::size_t position, std::size_t length) const {
         ASSERT(position <= size_ && length <= size_ - position, "a slice lies within its bytes");

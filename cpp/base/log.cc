@@ -1,24 +1,34 @@
 #include "base/log.h"
 
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <iterator>
+
 namespace pabal {
 namespace {
 
-// A value stands bare if it can be told from what follows, else in quotes, on one line.
-void append_value(std::string& line, std::string_view value) {
-    bool bare = !value.empty();
-    for (unsigned char c : value) bare = bare && c > ' ' && c != '"' && c != '=' && c != 0x7f;
-    if (bare) {
-        line += value;
+bool needs_quotes(std::string_view text) {
+    return text.empty() || std::any_of(text.begin(), text.end(), [](char c) {
+               return c <= ' ' || c == '"' || c == '=' || c == '\\' || c == 0x7F;
+           });
+}
+
+void append_text(std::string& line, std::string_view text) {
+    if (!needs_quotes(text)) {
+        line += text;
         return;
     }
     line += '"';
-    for (char c : value) {
-        if (c == '\n') {
+    for (const char c : text) {
+        if (c == '"' || c == '\\') {
+            line += '\\';
+            line += c;
+        } else if (c == '\n') {
             line += "\\n";
-        } else if (c == '\r') {
-            line += "\\r";
+        } else if (static_cast<unsigned char>(c) < ' ' || c == 0x7F) {
+            fmt::format_to(std::back_inserter(line), "\\x{:02x}", static_cast<unsigned char>(c));
         } else {
-            if (c == '"' || c == '\\') line += '\\';
             line += c;
         }
     }
@@ -27,27 +37,59 @@ void append_value(std::string& line, std::string_view value) {
 
 }  // namespace
 
-std::string_view name_of(LogLevel level) {
-    switch (level) {
-        case LogLevel::debug: return "DEBUG";
-        case LogLevel::info: return "INFO";
-        case LogLevel::warning: return "WARN";
-        case LogLevel::error: return "ERROR";
-    }
-    return "?";
+std::string_view log_level_name(LogLevel level) {
+    constexpr std::string_view names[] = {"debug", "info", "warning", "error"};
+    return names[static_cast<int>(level)];
 }
 
-void Logger::write(LogLevel level, std::string_view part, std::string_view sentence,
-                   std::initializer_list<LogField> fields) const {
-    if (!enabled(level)) return;
-    std::string line(sentence);
-    for (const LogField& field : fields) {
-        line += ' ';
-        line += field.name;
-        line += '=';
-        append_value(line, field.value);
+void LogField::append_to(std::string& line) const {
+    line += ' ';
+    line += key_;
+    line += '=';
+    switch (kind_) {
+        case Kind::text:
+            append_text(line, text_);
+            break;
+        case Kind::boolean:
+            line += integer_ ? "true" : "false";
+            break;
+        case Kind::integer:
+            fmt::format_to(std::back_inserter(line), "{}", integer_);
+            break;
+        case Kind::real:
+            fmt::format_to(std::back_inserter(line), "{:.6g}", real_);
+            break;
     }
-    sink_(level, part, line);
+}
+
+Logger Logger::with(Fields fields) const {
+    Logger child = *this;
+    if (!sink_) return child;
+    std::string inherited = inherited_ ? *inherited_ : std::string();
+    for (const LogField& field : fields) field.append_to(inherited);
+    child.inherited_ = std::make_shared<const std::string>(std::move(inherited));
+    return child;
+}
+
+void Logger::write(LogLevel level, std::string_view event, Fields fields) const {
+    std::string line = fmt::format("level={} event=", log_level_name(level));
+    append_text(line, event);
+    if (inherited_) line += *inherited_;
+    for (const LogField& field : fields) field.append_to(line);
+    sink_->write(level, line);
+}
+
+void StreamLogSink::write(LogLevel, std::string_view line) {
+    std::string whole;
+    if (wall_time_) {
+        const std::int64_t milliseconds = wall_time_().milliseconds;
+        whole = fmt::format("time={}.{:03} ", milliseconds / 1000, milliseconds % 1000);
+    }
+    whole += line;
+    whole += '\n';
+    // One call, so that lines of several threads do not mix.
+    std::fwrite(whole.data(), 1, whole.size(), stream_);
+    std::fflush(stream_);
 }
 
 }  // namespace pabal

@@ -1,73 +1,100 @@
-// Counters, gauges and latency histograms of one node, written out in the text form that Prometheus
-// reads. Lives on the node's shard; a counter is found by name once and then kept by reference.
+// What a node counts and times, and its Prometheus text. One Metrics object per node; parts ask it
+// once for their counters and keep the references, which live as long as it does. Counting is a
+// relaxed atomic addition and may happen on any thread; asking and rendering take a lock.
 #pragma once
 
-#include <array>
+#include <atomic>
 #include <cstdint>
-#include <functional>
-#include <map>
+#include <initializer_list>
 #include <memory>
 #include <string>
 #include <string_view>
+#include <utility>
 
 #include "base/time.h"
 
 namespace pabal {
 
+// Only ever grows.
 class Counter {
 public:
-    void add(std::uint64_t count = 1) { value_ += count; }
-    std::uint64_t value() const { return value_; }
+    void add(std::uint64_t count = 1) { value_.fetch_add(count, std::memory_order_relaxed); }
+    std::uint64_t value() const { return value_.load(std::memory_order_relaxed); }
 
 private:
-    std::uint64_t value_ = 0;
+    std::atomic<std::uint64_t> value_{0};
 };
 
-// Durations in buckets whose upper bounds double, from one microsecond to over a minute.
-class Histogram {
+class Gauge {
 public:
-    static constexpr int bucket_count = 27;
-    void record(Duration duration);
-    std::uint64_t count() const { return count_; }
-    Duration sum() const { return sum_; }
-    // Upper bound of the bucket below which `percent` of the recorded durations lie; 0 if none are.
-    Duration percentile(int percent) const;
+    void set(std::int64_t value) { value_.store(value, std::memory_order_relaxed); }
+    void add(std::int64_t change) { value_.fetch_add(change, std::memory_order_relaxed); }
+    std::int64_t value() const { return value_.load(std::memory_order_relaxed); }
 
 private:
-    friend class Metrics;
-    static Duration bound_of(int bucket) { return Duration::microseconds(std::int64_t{1} << bucket); }
+    std::atomic<std::int64_t> value_{0};
+};
 
-    std::array<std::uint64_t, bucket_count + 1> buckets_{};  // The last is without bound.
-    std::uint64_t count_ = 0;
-    Duration sum_;
+// Durations in log-linear buckets: 32 to each doubling, so that what is read back is at most 1.6 %
+// away from what was recorded, from a microsecond to a minute; what is shorter or longer counts into
+// the ends. Takes its 7 KiB with the first record.
+class LatencyHistogram {
+public:
+    LatencyHistogram() = default;
+    ~LatencyHistogram() { delete buckets_.load(std::memory_order_acquire); }
+    LatencyHistogram(const LatencyHistogram&) = delete;
+    LatencyHistogram& operator=(const LatencyHistogram&) = delete;
+
+    void record(Duration duration);
+
+    std::uint64_t count() const { return count_.load(std::memory_order_relaxed); }
+    Duration sum() const {
+        return Duration::nanoseconds(sum_nanoseconds_.load(std::memory_order_relaxed));
+    }
+    // The duration that `fraction` (0 to 1) of all records do not exceed; zero without records.
+    Duration quantile(double fraction) const;
+    // Records of at most 2^exponent nanoseconds, exactly (within the recorded range).
+    std::uint64_t count_up_to(int exponent) const;
+
+    static constexpr int least_exponent = 10;     // 1 µs.
+    static constexpr int greatest_exponent = 36;  // 69 s.
+
+private:
+    static constexpr int parts_of_doubling = 32;
+    static constexpr int bucket_count =
+        (greatest_exponent - least_exponent) * parts_of_doubling + 1;
+    struct Buckets {
+        std::atomic<std::uint64_t> counts[bucket_count] = {};
+    };
+
+    static int bucket_of(std::int64_t nanoseconds);
+    static std::int64_t middle_of(int bucket);
+    Buckets& buckets();
+
+    std::atomic<Buckets*> buckets_{nullptr};
+    std::atomic<std::uint64_t> count_{0};
+    std::atomic<std::int64_t> sum_nanoseconds_{0};
 };
 
 class Metrics {
 public:
-    // `labels` as Prometheus writes them, without braces: `api="Produce"`. The same name and labels
-    // give the same object; references stay valid as long as the registry lives.
-    Counter& counter(std::string_view name, std::string_view help, std::string labels = {});
-    Histogram& histogram(std::string_view name, std::string_view help, std::string labels = {});
-    // `read` is called on the shard whenever the metrics are written; it must outlive the registry
-    // or be taken back with `remove_gauge`.
-    void gauge(std::string_view name, std::string_view help, std::string labels,
-               std::function<double()> read);
-    void remove_gauge(std::string_view name, std::string_view labels);
+    using Labels = std::initializer_list<std::pair<std::string_view, std::string_view>>;
 
-    std::string text() const;
+    Metrics();
+    ~Metrics();
+
+    // The metric of this name and labels; made with the first call, the same one afterwards. A name
+    // has one kind for ever: pabal_requests_total, pabal_log_bytes, pabal_request_seconds.
+    Counter& counter(std::string_view name, std::string_view help, Labels labels = {});
+    Gauge& gauge(std::string_view name, std::string_view help, Labels labels = {});
+    LatencyHistogram& latency(std::string_view name, std::string_view help, Labels labels = {});
+
+    // All metrics in Prometheus' text format 0.0.4, ordered by name, then labels.
+    std::string render() const;
 
 private:
-    enum class Kind { counter, gauge, histogram };
-    struct Family {
-        Kind kind = Kind::counter;
-        std::string help;
-        std::map<std::string, std::unique_ptr<Counter>> counters;
-        std::map<std::string, std::unique_ptr<Histogram>> histograms;
-        std::map<std::string, std::function<double()>, std::less<>> gauges;
-    };
-    Family& family(std::string_view name, std::string_view help, Kind kind);
-
-    std::map<std::string, Family, std::less<>> families_;
+    struct State;
+    std::unique_ptr<State> state_;
 };
 
 }  // namespace pabal
