@@ -1,6 +1,7 @@
-// Structured log lines: a level, an event in plain words, and fields as key=value (logfmt). A Logger
-// is a value handed down the tree; each step may add fields (`with`), such as node_id. Lines go to a
-// sink that the process chose; what is below its level costs one comparison and formats nothing.
+// Structured log lines: a level, an event in plain words, and fields as key=value (logfmt). A
+// Logger is a value handed down the tree; each step may add fields (`with`), such as node_id. Lines
+// go to a sink that the process chose; what is below its level costs one comparison and formats
+// nothing.
 #pragma once
 
 #include <atomic>
@@ -30,8 +31,7 @@ public:
     LogField(std::string_view key, const char* value) : LogField(key, std::string_view(value)) {}
     LogField(std::string_view key, const std::string& value)
         : LogField(key, std::string_view(value)) {}
-    LogField(std::string_view key, bool value)
-        : key_(key), kind_(Kind::boolean), integer_(value) {}
+    LogField(std::string_view key, bool value) : key_(key), kind_(Kind::boolean), integer_(value) {}
     LogField(std::string_view key, double value) : key_(key), kind_(Kind::real), real_(value) {}
     template <class Integer>
         requires std::is_integral_v<Integer>

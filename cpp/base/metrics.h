@@ -36,8 +36,8 @@ private:
 };
 
 // Durations in log-linear buckets: 32 to each doubling, so that what is read back is at most 1.6 %
-// away from what was recorded, from a microsecond to a minute; what is shorter or longer counts into
-// the ends. Takes its 7 KiB with the first record.
+// away from what was recorded, from a microsecond to a minute; what is shorter or longer counts
+// into the ends. Takes its 7 KiB with the first record.
 class LatencyHistogram {
 public:
     LatencyHistogram() = default;

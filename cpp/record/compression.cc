@@ -37,9 +37,8 @@ constexpr std::size_t snappy_max_ratio = 22;
 constexpr std::array<std::uint8_t, 4> lz4_magic = {0x04, 0x22, 0x4D, 0x18};
 
 Error damaged(Compression compression, const char* what) {
-    return Error{ErrorCode::invalid_record,
-                 fmt::format("the {} compression of the records {}", compression_name(compression),
-                             what)};
+    return Error{ErrorCode::invalid_record, fmt::format("the {} compression of the records {}",
+                                                        compression_name(compression), what)};
 }
 
 constexpr const char* cut_off = "is cut off";
@@ -296,8 +295,8 @@ Result<std::size_t> Codecs::State::read_lz4(MutableByteView into) {
     while (count < into.size() && !finished) {
         std::size_t taken = input.size();
         std::size_t made = into.size() - count;
-        const std::size_t answer = LZ4F_decompress(lz4.get(), into.data() + count, &made,
-                                                   input.data(), &taken, nullptr);
+        const std::size_t answer =
+            LZ4F_decompress(lz4.get(), into.data() + count, &made, input.data(), &taken, nullptr);
         if (LZ4F_isError(answer)) return damaged(compression, "is damaged");
         take(taken);
         count += made;

@@ -1,7 +1,7 @@
 // Compression and its inverse in the exact forms that Kafka's clients write and read: gzip members,
-// xerial's framing of snappy, LZ4 frames of independent blocks, zstd frames. Output is bounded by the
-// caller; what inflates beyond the bound is an error before the memory is taken. Owned by one caller
-// at a time: a Codecs object keeps its contexts and scratch memory between batches.
+// xerial's framing of snappy, LZ4 frames of independent blocks, zstd frames. Output is bounded by
+// the caller; what inflates beyond the bound is an error before the memory is taken. Owned by one
+// caller at a time: a Codecs object keeps its contexts and scratch memory between batches.
 #pragma once
 
 #include <cstddef>

@@ -39,9 +39,9 @@ std::optional<std::int32_t> marker_coordinator_epoch(ByteView value) {
 Bytes end_transaction_marker(ControlRecordType commit_or_abort, ProducerId producer_id,
                              ProducerEpoch producer_epoch, std::int32_t coordinator_epoch,
                              WallTime timestamp) {
-    ASSERT(commit_or_abort == ControlRecordType::commit ||
-               commit_or_abort == ControlRecordType::abort,
-           "a transaction ends by commit or abort");
+    ASSERT(
+        commit_or_abort == ControlRecordType::commit || commit_or_abort == ControlRecordType::abort,
+        "a transaction ends by commit or abort");
     BatchOptions options;
     options.producer_id = producer_id;
     options.producer_epoch = producer_epoch;

@@ -20,7 +20,8 @@ ControlRecordKey control_record_key(ControlRecordType type);
 // Nothing if the key is none of a control record, or of a type that is not known.
 std::optional<ControlRecordType> control_record_type(ByteView key);
 
-// The coordinator epoch that the value of a commit or abort marker carries; nothing if it is damaged.
+// The coordinator epoch that the value of a commit or abort marker carries; nothing if it is
+// damaged.
 std::optional<std::int32_t> marker_coordinator_epoch(ByteView value);
 
 // A whole batch with the marker that ends a transaction.

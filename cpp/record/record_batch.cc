@@ -32,13 +32,17 @@ ByteView RecordBatchView::bytes() const {
     return available_.first(size());
 }
 
-ByteView RecordBatchView::records() const { return bytes().subspan(header_size); }
+ByteView RecordBatchView::records() const {
+    return bytes().subspan(header_size);
+}
 
 std::uint32_t RecordBatchView::computed_crc() const {
     return crc32c(bytes().subspan(attributes_position));
 }
 
-bool RecordBatchView::crc_is_right() const { return computed_crc() == crc(); }
+bool RecordBatchView::crc_is_right() const {
+    return computed_crc() == crc();
+}
 
 BatchPrefix patched_prefix(const RecordBatchView& batch, Offset base_offset,
                            LeaderEpoch leader_epoch) {

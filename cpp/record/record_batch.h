@@ -1,6 +1,6 @@
-// Record batch v2, the unit that producers send, the log stores and consumers fetch (KIP-98). A view
-// over bytes that somebody else owns and keeps alive: it copies nothing and checks only what is
-// needed to find its end; validation.h checks the rest. Pure.
+// Record batch v2, the unit that producers send, the log stores and consumers fetch (KIP-98). A
+// view over bytes that somebody else owns and keeps alive: it copies nothing and checks only what
+// is needed to find its end; validation.h checks the rest. Pure.
 #pragma once
 
 #include <array>
@@ -101,9 +101,7 @@ public:
     std::int32_t record_count() const { return read<std::int32_t>(record_count_position); }
 
     // Header and records.
-    std::size_t size() const {
-        return log_overhead + static_cast<std::size_t>(batch_length());
-    }
+    std::size_t size() const { return log_overhead + static_cast<std::size_t>(batch_length()); }
     // Whether all bytes of the batch are here; `bytes`, `records` and `crc_is_right` need that.
     bool is_whole() const { return available_.size() >= size(); }
     ByteView bytes() const;

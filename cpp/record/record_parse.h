@@ -47,7 +47,8 @@ public:
     }
 
 private:
-    const std::uint8_t* at_;  // Null once a number was malformed; then the cursor is not used again.
+    const std::uint8_t*
+        at_;  // Null once a number was malformed; then the cursor is not used again.
     const std::uint8_t* end_;
 };
 
@@ -61,8 +62,8 @@ struct NoParts {
     void headers(const Cursor&) {}
 };
 
-// Reads the body of a record: all but its length, to which `cursor` is bounded. Returns null, or what
-// is wrong with it. `parts` is told when the cursor stands at a key, a value and the headers.
+// Reads the body of a record: all but its length, to which `cursor` is bounded. Returns null, or
+// what is wrong with it. `parts` is told when the cursor stands at a key, a value and the headers.
 template <class Cursor, class Parts>
 inline const char* parse_record_body(Cursor& cursor, RecordShape& shape, Parts& parts) {
     constexpr const char* cut_off = "is cut off or holds a malformed number";

@@ -95,9 +95,9 @@ Status check_header(const RecordBatchView& batch, const ValidationRules& rules) 
                                   batch.crc(), computed));
     }
     if (!batch.compression()) {
-        return refuse(ErrorCode::unsupported_compression_type,
-                      fmt::format("there is no compression codec {}",
-                                  batch.attributes() & compression_mask));
+        return refuse(
+            ErrorCode::unsupported_compression_type,
+            fmt::format("there is no compression codec {}", batch.attributes() & compression_mask));
     }
     if (batch.size() > static_cast<std::size_t>(rules.segment_bytes)) {
         return refuse(ErrorCode::record_list_too_large,
@@ -115,7 +115,8 @@ Status check_header(const RecordBatchView& batch, const ValidationRules& rules) 
     if (batch.is_control()) {
         return refuse(ErrorCode::invalid_record, "clients may not write control records");
     }
-    if (batch.has_producer_id() && (batch.base_sequence() < 0 || batch.producer_epoch().value() < 0)) {
+    if (batch.has_producer_id() &&
+        (batch.base_sequence() < 0 || batch.producer_epoch().value() < 0)) {
         return refuse(ErrorCode::invalid_record,
                       fmt::format("producer {} sent epoch {} and base sequence {}; both must be 0 "
                                   "or above",
@@ -136,15 +137,16 @@ public:
           needs_key_(rules.compacted),
           forged_append_time_(batch.timestamp_type() == TimestampType::log_append_time) {
         if (rules.timestamp_type == TimestampType::create_time) {
-            earliest_ = saturating_difference(now.milliseconds,
-                                              rules.timestamp_before_max_milliseconds);
+            earliest_ =
+                saturating_difference(now.milliseconds, rules.timestamp_before_max_milliseconds);
             latest_ = saturating_sum(now.milliseconds, rules.timestamp_after_max_milliseconds);
         }
     }
 
     // A record that was read without fault, the next in order. Null, or what is wrong with it.
     const char* take(const RecordShape& shape) {
-        if (shape.offset_delta != index_) [[unlikely]] return "has an offset out of order";
+        if (shape.offset_delta != index_) [[unlikely]]
+            return "has an offset out of order";
         const auto timestamp = static_cast<std::int64_t>(
             base_timestamp_ + static_cast<std::uint64_t>(shape.timestamp_delta));
         if (timestamp > max_timestamp_) {
@@ -169,9 +171,8 @@ public:
         RejectedBatch rejected;
         rejected.error.code =
             timestamp_to_blame_ ? ErrorCode::invalid_timestamp : ErrorCode::invalid_record;
-        rejected.error.message =
-            fmt::format("{} of {} records are refused, the first because {}", blamed_count_, index_,
-                        record_errors_.front().message);
+        rejected.error.message = fmt::format("{} of {} records are refused, the first because {}",
+                                             blamed_count_, index_, record_errors_.front().message);
         rejected.record_errors = std::move(record_errors_);
         return rejected;
     }
@@ -184,8 +185,8 @@ private:
             message = fmt::format("record {} has no key, which a compacted topic needs", index_);
         } else if (forged_append_time_) {
             timestamp_to_blame_ = true;
-            message = fmt::format("record {} claims LogAppendTime, which only a broker sets",
-                                  index_);
+            message =
+                fmt::format("record {} claims LogAppendTime, which only a broker sets", index_);
         } else {
             timestamp_to_blame_ = true;
             message = fmt::format("the timestamp {} of record {} is outside of [{}, {}]", timestamp,
@@ -258,8 +259,9 @@ public:
                 end_ += *read;
                 total_ += *read;
                 if (total_ > limit_) {
-                    error_ = Error{ErrorCode::message_too_large,
-                                   fmt::format("the records inflate to more than {} bytes", limit_)};
+                    error_ =
+                        Error{ErrorCode::message_too_large,
+                              fmt::format("the records inflate to more than {} bytes", limit_)};
                 }
             }
         }
@@ -315,8 +317,7 @@ private:
     bool number(Number& value, Read read) {
         content_.ensure(std::min(left_, max_varlong_size));
         const std::uint8_t* const at = content_.at();
-        const std::uint8_t* const after =
-            read(at, at + std::min(left_, content_.visible()), value);
+        const std::uint8_t* const after = read(at, at + std::min(left_, content_.visible()), value);
         if (!after) return false;
         left_ -= static_cast<std::size_t>(after - at);
         content_.consume(static_cast<std::size_t>(after - at));
@@ -398,16 +399,15 @@ Result<Bytes> recoded(const RecordBatchView& batch, std::size_t inflated_size, C
                                  "exceeds max.message.bytes of {}",
                                  size, compression_name(codec), rules.max_message_bytes)};
     };
-    const auto limit = static_cast<std::size_t>(std::min(rules.max_message_bytes,
-                                                         rules.segment_bytes));
+    const auto limit =
+        static_cast<std::size_t>(std::min(rules.max_message_bytes, rules.segment_bytes));
     if (codec == Compression::none && header_size + inflated_size > limit) {
         return too_large(header_size + inflated_size);
     }
     Bytes inflated;
     ByteView records = batch.records();
     if (batch.compression() != Compression::none) {
-        PABAL_TRY_ASSIGN(inflated,
-                         codecs.decompress(*batch.compression(), records, inflated_size));
+        PABAL_TRY_ASSIGN(inflated, codecs.decompress(*batch.compression(), records, inflated_size));
         records = inflated;
     }
     std::vector<std::uint8_t> compressed;

@@ -1,6 +1,6 @@
 // What a producer sends is believed only after this: one function checks a batch as Kafka's broker
-// does, header, checksum and record by record, inflating what is compressed with bounded memory. The
-// bytes stay as they came unless the topic asks for another codec or for LogAppendTime. Pure.
+// does, header, checksum and record by record, inflating what is compressed with bounded memory.
+// The bytes stay as they came unless the topic asks for another codec or for LogAppendTime. Pure.
 #pragma once
 
 #include <cstdint>
@@ -19,17 +19,17 @@ namespace pabal::record {
 
 // The topic's configuration, as far as batches must obey it.
 struct ValidationRules {
-    std::int32_t max_message_bytes = 1'048'588;       // Of a whole batch, as it is stored.
-    std::int32_t segment_bytes = 1 << 30;             // No batch is larger than a segment.
+    std::int32_t max_message_bytes = 1'048'588;  // Of a whole batch, as it is stored.
+    std::int32_t segment_bytes = 1 << 30;        // No batch is larger than a segment.
     std::int64_t timestamp_before_max_milliseconds = INT64_MAX;
     std::int64_t timestamp_after_max_milliseconds = 3'600'000;
     TimestampType timestamp_type = TimestampType::create_time;
-    bool compacted = false;                           // Then each record needs a key.
-    bool zstd_allowed = true;                         // False below Produce version 7 (KIP-110).
-    bool keep_codec = true;                           // compression.type=producer.
-    Compression codec = Compression::none;            // Otherwise.
+    bool compacted = false;                 // Then each record needs a key.
+    bool zstd_allowed = true;               // False below Produce version 7 (KIP-110).
+    bool keep_codec = true;                 // compression.type=producer.
+    Compression codec = Compression::none;  // Otherwise.
     int codec_level = default_compression_level;
-    std::size_t max_inflated_bytes = 256u << 20;      // Of a batch; a bomb stops here.
+    std::size_t max_inflated_bytes = 256u << 20;  // Of a batch; a bomb stops here.
 };
 
 // A batch that may be appended.
@@ -37,9 +37,9 @@ struct ValidatedBatch {
     Bytes bytes;  // One whole batch; base offset and leader epoch are still the producer's.
     std::int32_t record_count = 0;
     std::int32_t last_offset_delta = 0;
-    WallTime max_timestamp;                         // As stored.
-    std::int32_t max_timestamp_offset_delta = 0;    // The first record that has it.
-    Compression compression = Compression::none;    // As stored.
+    WallTime max_timestamp;                       // As stored.
+    std::int32_t max_timestamp_offset_delta = 0;  // The first record that has it.
+    Compression compression = Compression::none;  // As stored.
     TimestampType timestamp_type = TimestampType::create_time;
     ProducerId producer_id = no_producer_id;
     ProducerEpoch producer_epoch = no_producer_epoch;

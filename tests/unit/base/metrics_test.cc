@@ -70,8 +70,8 @@ TEST(LatencyHistogram, ReadsQuantilesBackWithinTwoPercent) {
     }
     std::sort(values.begin(), values.end());
     for (const double fraction : {0.01, 0.25, 0.5, 0.9, 0.99, 0.999}) {
-        const auto index = static_cast<std::size_t>(
-            std::ceil(fraction * static_cast<double>(values.size()))) - 1;
+        const auto index =
+            static_cast<std::size_t>(std::ceil(fraction * static_cast<double>(values.size()))) - 1;
         const auto exact = static_cast<double>(values[index]);
         const auto read = static_cast<double>(histogram.quantile(fraction).to_nanoseconds());
         EXPECT_NEAR(read, exact, exact * 0.02) << fraction;

@@ -49,8 +49,8 @@ TEST(Codecs, RoundTripEachSizeAndLevel) {
             for (const int level : {default_compression_level, -5, 1, 9, 100}) {
                 const auto output = compressed(codecs, compression, input, level);
                 const auto back = codecs.decompress(compression, output, generous);
-                ASSERT_TRUE(back.ok()) << compression_name(compression) << " " << size << ": "
-                                       << back.error().message;
+                ASSERT_TRUE(back.ok())
+                    << compression_name(compression) << " " << size << ": " << back.error().message;
                 ASSERT_TRUE(std::ranges::equal(*back, input));
             }
         }
@@ -172,8 +172,8 @@ TEST(Codecs, RefuseLz4ThatJavaConsumersCannotRead) {
     preferences.frameInfo.blockMode = LZ4F_blockLinked;
     preferences.frameInfo.blockSizeID = LZ4F_max64KB;
     std::vector<std::uint8_t> linked(LZ4F_compressFrameBound(input.size(), &preferences));
-    linked.resize(LZ4F_compressFrame(linked.data(), linked.size(), input.data(), input.size(),
-                                     &preferences));
+    linked.resize(
+        LZ4F_compressFrame(linked.data(), linked.size(), input.data(), input.size(), &preferences));
     EXPECT_EQ(codecs.decompress(Compression::lz4, linked, generous).error().code,
               ErrorCode::invalid_record);
 

@@ -63,7 +63,9 @@ std::vector<std::string> records_of_golden_batches() {
     return lines;
 }
 
-Bytes golden_bytes(std::string_view hex) { return Bytes::copy_of(ByteView(golden::bytes_of(hex))); }
+Bytes golden_bytes(std::string_view hex) {
+    return Bytes::copy_of(ByteView(golden::bytes_of(hex)));
+}
 
 void append_golden_records(RecordBatchBuilder& builder) {
     const auto at = [](std::int64_t milliseconds) { return WallTime{milliseconds}; };

@@ -35,7 +35,9 @@ Raw with(Raw batch, std::size_t position, Integer value) {
     return sealed(std::move(batch));
 }
 
-Raw raw(const Bytes& bytes) { return {bytes.begin(), bytes.end()}; }
+Raw raw(const Bytes& bytes) {
+    return {bytes.begin(), bytes.end()};
+}
 
 Expected<ValidatedBatch, RejectedBatch> validated(const Raw& batch,
                                                   const ValidationRules& rules = {}) {
@@ -48,7 +50,9 @@ ErrorCode code_of(const Raw& batch, const ValidationRules& rules = {}) {
     return result.ok() ? ErrorCode::none : result.error().error.code;
 }
 
-Raw golden_batch() { return golden::bytes_of(golden::uncompressed); }
+Raw golden_batch() {
+    return golden::bytes_of(golden::uncompressed);
+}
 
 // A batch of one record whose body, after the length, is `body`.
 Raw batch_of_body(const Raw& body, Compression compression = Compression::none) {
@@ -204,9 +208,9 @@ TEST(Validate, NamesEachTimestampOutOfRange) {
     // Both kinds of fault: the timestamp decides the code.
     builder.append(WallTime{0}, as_bytes("k"), as_bytes("v"));
     builder.append(now, std::nullopt, as_bytes("v"));
-    EXPECT_EQ(code_of(raw(builder.build()),
-                      {.timestamp_before_max_milliseconds = 10, .compacted = true}),
-              ErrorCode::invalid_timestamp);
+    EXPECT_EQ(
+        code_of(raw(builder.build()), {.timestamp_before_max_milliseconds = 10, .compacted = true}),
+        ErrorCode::invalid_timestamp);
     // Only brokers set LogAppendTime.
     EXPECT_EQ(code_of(with(golden_batch(), attributes_position, std::int16_t{timestamp_type_bit})),
               ErrorCode::invalid_timestamp);
@@ -231,8 +235,8 @@ TEST(Validate, CorrectsTheMaximumTimestampOfTheHeader) {
 
 TEST(Validate, WritesTheAppendTimeWhenTheTopicAsks) {
     for (const auto hex : {golden::uncompressed, golden::snappy, golden::transactional}) {
-        const auto result = validated(golden::bytes_of(hex),
-                                      {.timestamp_type = TimestampType::log_append_time});
+        const auto result =
+            validated(golden::bytes_of(hex), {.timestamp_type = TimestampType::log_append_time});
         ASSERT_TRUE(result.ok());
         EXPECT_EQ(result->timestamp_type, TimestampType::log_append_time);
         EXPECT_EQ(result->max_timestamp, now);
@@ -371,8 +375,8 @@ TEST(Validate, AgreesWithANaiveWalkOnDamagedBatches) {
 }
 
 TEST(Trusted, SummarisesABatchOfOurOwn) {
-    const auto marker = trusted(end_transaction_marker(ControlRecordType::abort, ProducerId(8),
-                                                       ProducerEpoch(2), 4, now));
+    const auto marker = trusted(
+        end_transaction_marker(ControlRecordType::abort, ProducerId(8), ProducerEpoch(2), 4, now));
     EXPECT_TRUE(marker.control);
     EXPECT_TRUE(marker.transactional);
     EXPECT_EQ(marker.producer_id, ProducerId(8));
