@@ -19,7 +19,8 @@ namespace pabal::metadata {
 
 struct ListenerConfig {
     Endpoint bind;        // An empty host binds every interface; port 0 chooses one.
-    Endpoint advertised;  // Port 0 here: the one that was bound.
+    // Port 0 here: the one that was bound. An empty host: the name of the machine.
+    Endpoint advertised;
     bool controller = false;
 };
 
@@ -53,6 +54,10 @@ public:
     const std::string& metadata_log_directory() const { return metadata_log_directory_; }
 
 private:
+    Status settle_roles();
+    Status settle_listeners();
+    Status settle_directories();
+
     std::map<std::string, std::string, std::less<>> properties_;
     BrokerId node_id_;
     bool is_broker_ = true;
@@ -114,6 +119,8 @@ public:
 
     // For DescribeConfigs: every setting of the resource, ordered by name.
     std::vector<EffectiveConfig> describe_topic(std::string_view topic) const;
+    // The same for a topic that has these settings.
+    std::vector<EffectiveConfig> describe_topic_with(const ConfigMap& settings) const;
     std::vector<EffectiveConfig> describe_broker() const;
     // What is set for the default of all brokers (an empty broker name).
     std::vector<EffectiveConfig> describe_broker_default() const;
@@ -126,7 +133,11 @@ private:
 // Whether `value` is one of `name` for the resource; INVALID_CONFIG says what is wrong, and for an
 // unknown name which known one is the nearest.
 Status validate_config(ResourceType type, std::string_view name, std::string_view value);
-// What must hold between the settings of one topic.
-Status validate_topic_config(const ConfigMap& settings);
+// The same for a change while brokers run: settings that are read at start only are refused with
+// INVALID_REQUEST, and so are those of a single broker when they are set for all (KIP-226).
+Status validate_dynamic_config(const ConfigResource& resource, std::string_view name,
+                               std::string_view value);
+// Whether a client may append to it and subtract from it.
+bool is_list_config(ResourceType type, std::string_view name);
 
 }  // namespace pabal::metadata

@@ -1,0 +1,214 @@
+#include "controller/configs.h"
+
+#include <algorithm>
+#include <charconv>
+#include <map>
+#include <set>
+#include <string>
+
+namespace pabal::controller {
+namespace {
+
+using metadata::BrokerConfig;
+using metadata::ClusterImage;
+using metadata::ConfigMap;
+using metadata::ConfigResource;
+using metadata::Record;
+using metadata::ResourceType;
+
+enum class Operation : std::int8_t { set = 0, remove = 1, append = 2, subtract = 3 };
+
+// A setting and its new value; none deletes it.
+using Changes = std::map<std::string, std::optional<std::string>>;
+
+Error invalid_request(std::string what) { return {ErrorCode::invalid_request, std::move(what)}; }
+
+Status check_resource(const ConfigResource& resource, const ClusterImage& image) {
+    switch (resource.type) {
+        case ResourceType::topic:
+            if (!image.topic_ids().contains(resource.name))
+                return Error{ErrorCode::unknown_topic_or_partition,
+                             "There is no topic '" + resource.name + "'."};
+            return {};
+        case ResourceType::broker: {
+            if (resource.name.empty()) return {};  // The default of all brokers.
+            std::int32_t id = 0;
+            const char* end = resource.name.data() + resource.name.size();
+            auto [rest, error] = std::from_chars(resource.name.data(), end, id);
+            if (error != std::errc() || rest != end)
+                return invalid_request("A broker is named by its number, not '" + resource.name +
+                                       "'.");
+            if (!image.broker(BrokerId(id)))
+                return Error{ErrorCode::broker_id_not_registered,
+                             "Broker " + resource.name + " is not registered."};
+            return {};
+        }
+        case ResourceType::broker_logger:
+            return invalid_request("The loggers of a broker cannot be set through its settings.");
+        case ResourceType::client_metrics:
+        case ResourceType::group:
+            return invalid_request(
+                "Settings of client metrics and groups are not served by this version of pabal.");
+    }
+    return invalid_request("There is no resource type " +
+                           std::to_string(static_cast<int>(resource.type)) + ".");
+}
+
+std::vector<std::string> split(std::string_view list) {
+    std::vector<std::string> parts;
+    while (!list.empty()) {
+        const std::size_t comma = list.find(',');
+        std::string_view part = list.substr(0, comma);
+        while (part.starts_with(' ')) part.remove_prefix(1);
+        while (part.ends_with(' ')) part.remove_suffix(1);
+        if (!part.empty()) parts.emplace_back(part);
+        if (comma == std::string_view::npos) break;
+        list.remove_prefix(comma + 1);
+    }
+    return parts;
+}
+
+// The list with the elements added at its end, or taken away.
+std::string edit_list(const std::string& list, const std::string& elements, bool add) {
+    std::vector<std::string> parts = split(list);
+    for (const std::string& element : split(elements)) {
+        auto found = std::find(parts.begin(), parts.end(), element);
+        if (!add && found != parts.end()) parts.erase(found);
+        if (add && found == parts.end()) parts.push_back(element);
+    }
+    std::string joined;
+    for (const std::string& part : parts) joined += (joined.empty() ? "" : ",") + part;
+    return joined;
+}
+
+// The records of `changes`, if each is right.
+Result<std::vector<Record>> plan(const ConfigResource& resource, const Changes& changes,
+                                 const ClusterImage& image) {
+    const ConfigMap& current = image.config(resource.type, resource.name);
+    std::vector<Record> records;
+    for (const auto& [name, value] : changes) {
+        auto found = current.find(name);
+        if (value) PABAL_TRY(metadata::validate_dynamic_config(resource, name, *value));
+        const bool same = value ? found != current.end() && found->second == *value
+                                : found == current.end();
+        // Brokers load files again when a setting of theirs is written once more.
+        if (same && !(value && resource.type == ResourceType::broker)) continue;
+        wire::ConfigRecord record;
+        record.resource_type = static_cast<std::int8_t>(resource.type);
+        record.resource_name = resource.name;
+        record.name = name;
+        record.value = value;
+        records.emplace_back(std::move(record));
+    }
+    return records;
+}
+
+Result<std::vector<Record>> plan_incremental(
+    const ConfigResource& resource,
+    const wire::IncrementalAlterConfigsRequest::AlterConfigsResource& asked,
+    const BrokerConfig& config, const ClusterImage& image) {
+    PABAL_TRY(check_resource(resource, image));
+    const ConfigMap& current = image.config(resource.type, resource.name);
+    const metadata::ConfigView view(config, image);
+    Changes changes;
+    for (const auto& change : asked.configs) {
+        if (changes.contains(change.name))
+            return invalid_request("Setting '" + change.name + "' stands more than once.");
+        const auto operation = static_cast<Operation>(change.config_operation);
+        if (change.config_operation < 0 || change.config_operation > 3)
+            return invalid_request("There is no operation " +
+                                   std::to_string(change.config_operation) + " on settings.");
+        if (operation == Operation::remove) {
+            changes[change.name] = std::nullopt;
+            continue;
+        }
+        if (!change.value)
+            return invalid_request("Setting '" + change.name + "' is given no value.");
+        if (operation == Operation::set) {
+            changes[change.name] = *change.value;
+            continue;
+        }
+        if (!metadata::is_list_config(resource.type, change.name))
+            return Error{ErrorCode::invalid_config,
+                         "Setting '" + change.name + "' is no list: it can be set or deleted, " +
+                             "not appended to or subtracted from."};
+        std::string base;
+        if (auto found = current.find(change.name); found != current.end())
+            base = found->second;
+        else if (resource.type == ResourceType::topic)
+            base = view.topic_value(resource.name, change.name).value_or("");
+        else
+            base = config.value(change.name).value_or("");
+        changes[change.name] = edit_list(base, *change.value, operation == Operation::append);
+    }
+    return plan(resource, changes, image);
+}
+
+Result<std::vector<Record>> plan_replacement(
+    const ConfigResource& resource, const wire::AlterConfigsRequest::AlterConfigsResource& asked,
+    const BrokerConfig&, const ClusterImage& image) {
+    PABAL_TRY(check_resource(resource, image));
+    Changes changes;
+    for (const auto& change : asked.configs) {
+        if (changes.contains(change.name))
+            return invalid_request("Setting '" + change.name + "' stands more than once.");
+        if (!change.value)
+            return invalid_request("Setting '" + change.name + "' is given no value.");
+        changes[change.name] = *change.value;
+    }
+    for (const auto& [name, value] : image.config(resource.type, resource.name))
+        changes.try_emplace(name, std::nullopt);
+    return plan(resource, changes, image);
+}
+
+template <class Response, class Request, class Plan>
+Outcome<Response> alter(const Request& request, const BrokerConfig& config,
+                        const ClusterImage& image, Plan plan_resource) {
+    Outcome<Response> outcome;
+    std::map<ConfigResource, int> times;
+    auto resource_of = [](const auto& asked) {
+        return ConfigResource{static_cast<ResourceType>(asked.resource_type), asked.resource_name};
+    };
+    for (const auto& asked : request.resources) ++times[resource_of(asked)];
+    std::set<ConfigResource> answered;
+    for (const auto& asked : request.resources) {
+        const ConfigResource resource = resource_of(asked);
+        if (!answered.insert(resource).second) continue;
+        auto& result = outcome.response.responses.emplace_back();
+        result.resource_type = asked.resource_type;
+        result.resource_name = asked.resource_name;
+        auto planned = times[resource] > 1
+                           ? Result<std::vector<Record>>(invalid_request(
+                                 "Resource '" + resource.name + "' stands more than once."))
+                           : plan_resource(resource, asked, config, image);
+        if (planned.ok() && outcome.records.size() + planned->size() > max_records_per_request)
+            planned = Error{ErrorCode::policy_violation,
+                            "The request asks for more than " +
+                                std::to_string(max_records_per_request) +
+                                " changes at once; split it into several."};
+        if (!planned.ok()) {
+            result.error_code = planned.error().code;
+            result.error_message = planned.error().message;
+            continue;
+        }
+        std::move(planned->begin(), planned->end(), std::back_inserter(outcome.records));
+    }
+    if (request.validate_only) outcome.records.clear();
+    return outcome;
+}
+
+}  // namespace
+
+Outcome<wire::IncrementalAlterConfigsResponse> alter_configs(
+    const wire::IncrementalAlterConfigsRequest& request, const BrokerConfig& config,
+    const ClusterImage& image) {
+    return alter<wire::IncrementalAlterConfigsResponse>(request, config, image, plan_incremental);
+}
+
+Outcome<wire::AlterConfigsResponse> alter_configs(const wire::AlterConfigsRequest& request,
+                                                  const BrokerConfig& config,
+                                                  const ClusterImage& image) {
+    return alter<wire::AlterConfigsResponse>(request, config, image, plan_replacement);
+}
+
+}  // namespace pabal::controller
