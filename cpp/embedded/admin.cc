@@ -1,5 +1,8 @@
 #include "embedded/admin.h"
 
+#include <deque>
+#include <functional>
+
 #include "os/node_ports.h"
 
 namespace pabal::embedded {
@@ -17,25 +20,36 @@ struct Admin::Parts {
         ports.shard().run([this] { admin.reset(); });
     }
 
-    // Runs the task that `make` returns, on the shard.
+    // Runs the task that `make` returns, on the shard, after those that were asked for before: the
+    // client has one connection, with one request under way.
     template <class T, class Make>
     std::future<T> call(Make make) {
         auto result = std::make_shared<std::promise<T>>();
         auto future = result->get_future();
-        ports.shard().post([result, make = std::move(make)]() mutable {
+        std::function<void()> run = [this, result, make = std::move(make)]() mutable {
             io::detach(finish<T>(make(), result));
+        };
+        ports.shard().post([this, run = std::move(run)]() mutable {
+            waiting.push_back(std::move(run));
+            if (waiting.size() == 1) waiting.front()();
         });
         return future;
     }
 
     template <class T>
-    static io::Task<void> finish(io::Task<T> task, std::shared_ptr<std::promise<T>> result) {
+    io::Task<void> finish(io::Task<T> task, std::shared_ptr<std::promise<T>> result) {
         auto value = co_await task;
+        ports.shard().post([this] {
+            waiting.pop_front();
+            if (!waiting.empty()) waiting.front()();
+        });
         result->set_value(std::move(value));
     }
 
     os::NodePorts ports;
-    std::unique_ptr<client::Admin> admin;  // Used on the shard only.
+    // Used on the shard only; the first of those that wait is under way.
+    std::unique_ptr<client::Admin> admin;
+    std::deque<std::function<void()>> waiting;
 };
 
 Admin::Admin(std::vector<io::Address> bootstrap)
