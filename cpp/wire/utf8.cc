@@ -13,8 +13,8 @@ struct Step {
 
 bool is_continuation(std::uint8_t byte) { return (byte & 0xC0) == 0x80; }
 
-// The character that begins at `at`. A malformed part is the longest beginning of a character that
-// could have become well-formed, as in the Unicode standard's recommended practice.
+// The character that begins at `at`. A malformed part is the longest beginning of what could have
+// become a character.
 Step step(const std::uint8_t* at, const std::uint8_t* end) {
     const std::uint8_t lead = *at;
     if (lead < 0x80) return {1, true};
@@ -26,7 +26,6 @@ Step step(const std::uint8_t* at, const std::uint8_t* end) {
     } else if (lead >= 0xE0 && lead <= 0xEF) {
         size = 3;
         if (lead == 0xE0) low = 0xA0;
-        if (lead == 0xED) high = 0x9F;
     } else if (lead >= 0xF0 && lead <= 0xF4) {
         size = 4;
         if (lead == 0xF0) low = 0x90;
@@ -37,7 +36,8 @@ Step step(const std::uint8_t* at, const std::uint8_t* end) {
     if (end - at < 2 || at[1] < low || at[1] > high) return {1, false};
     for (std::size_t i = 2; i < size; ++i)
         if (at + i >= end || !is_continuation(at[i])) return {i, false};
-    return {size, true};
+    // A surrogate is one malformed part of three bytes, as Java has it.
+    return {size, lead != 0xED || at[1] < 0xA0};
 }
 
 const std::uint8_t* skip_ascii(const std::uint8_t* at, const std::uint8_t* end) {

@@ -15,6 +15,7 @@ sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
 import api_table  # noqa: E402
 import configs  # noqa: E402
 import cpp_messages  # noqa: E402
+import cpp_samples  # noqa: E402
 import errors  # noqa: E402
 import grammar  # noqa: E402
 from text import TableError  # noqa: E402
@@ -27,6 +28,7 @@ def all_outputs(schema):
     outputs.update(configs.outputs(schema / "configs.table"))
     apis, records = grammar.read_schema(schema)
     outputs.update(cpp_messages.outputs(apis, records))
+    outputs.update(cpp_samples.outputs(apis, records))
     outputs.update(api_table.outputs(apis))
     return outputs
 
