@@ -18,7 +18,7 @@ io::Task<IoResult<io::Store*>> BrokerStore::opened() {
     } else if (!store_ && !error_) {
         opening_ = true;
         std::optional<IoResult<std::unique_ptr<io::Store>>> answer;
-        auto work = [this, &answer] { answer.emplace(ports_->open_store(directory_)); };
+        std::function<void()> work = [this, &answer] { answer.emplace(ports_->open_store(directory_)); };
         co_await ports_->disk.run(work);
         opening_ = false;
         // The pool may have refused to work: the node is being killed.
@@ -42,7 +42,7 @@ io::Task<void> BrokerStore::close() {
         waiting_.push_back(&gate);
         co_await gate.opened(Instant::never());
     }
-    auto work = [this] { store_.reset(); };
+    std::function<void()> work = [this] { store_.reset(); };
     co_await ports_->disk.run(work);
     error_ = IoError{0, "the store in " + directory_ + " is closed"};
 }

@@ -17,8 +17,12 @@
 #include "io/task.h"
 #include "log/partition_log.h"
 
+namespace pabal {
+class Logger;
+}
 namespace pabal::io {
 class Gate;
+class Store;
 struct Ports;
 }
 
@@ -33,8 +37,8 @@ std::optional<log::LogCheckpoint> parse_checkpoint_value(std::string_view value)
 
 class Checkpoints {
 public:
-    // Both outlive this object.
-    Checkpoints(io::Ports* ports, BrokerStore* store);
+    // All outlive this object.
+    Checkpoints(io::Ports* ports, BrokerStore* store, const Logger* log);
     ~Checkpoints();
 
     // Everything that the last run left, in one scan; opens the store.
@@ -50,28 +54,26 @@ public:
     // Drops what is not written yet: the node is being killed.
     void halt();
 
-    // Of the newest failure to write; empty if it went well.
-    const std::string& failure() const { return failure_; }
-
 private:
     struct Waiter {
         std::uint64_t version;
-        bool synced;
         io::Gate* gate;
+        IoStatus status;
     };
     void start_writing();
-    io::Task<void> write_while_changed();
+    io::Task<void> write_while_needed();
+    void end_waits(const IoStatus& status);
 
     io::Ports* ports_;
     BrokerStore* store_;
+    const Logger* log_;
     std::map<TopicPartition, std::optional<log::LogCheckpoint>> changes_;
     std::uint64_t saved_version_ = 0;
-    std::uint64_t written_version_ = 0;
     std::uint64_t synced_version_ = 0;
-    std::vector<Waiter> waiters_;
+    std::vector<Waiter*> sync_waiters_;
+    std::vector<io::Gate*> drain_waiters_;
     bool writing_ = false;
     bool halted_ = false;
-    std::string failure_;
 };
 
 }  // namespace pabal::runtime

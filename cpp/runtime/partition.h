@@ -41,11 +41,10 @@ public:
     PartitionObserver(const PartitionObserver&) = delete;
     PartitionObserver& operator=(const PartitionObserver&) = delete;
 
+    virtual ~PartitionObserver() { unobserve(); }
+
     void observe(Partition* partition);
     void unobserve();
-
-protected:
-    ~PartitionObserver() { unobserve(); }
 
 private:
     friend class Partition;
@@ -132,6 +131,11 @@ public:
     // caller awaits Partitions::checkpoints_synced before it answers.
     Result<Offset> delete_records(Offset offset);
 
+    // The newest leader epoch that the log knows of, as leader the current one (KIP-320).
+    std::optional<LeaderEpoch> latest_epoch() const;
+    // Where `epoch`, or the largest known one below it, ends. Nothing if it is newer than all.
+    std::optional<replication::EpochEnd> end_of_epoch(LeaderEpoch epoch) const;
+
 private:
     friend class Partitions;
     friend class PartitionObserver;
@@ -145,19 +149,18 @@ private:
     void opened(std::unique_ptr<log::PartitionLog> log, Offset high_watermark);
     void lead(replication::Leadership leadership);
     void set_config(std::shared_ptr<const TopicConfig> config);
-    // The log is gone. Waiters end with an error.
-    std::unique_ptr<log::PartitionLog> shut(bool deleted);
-    void failed(std::string why);
+    // Nothing can be done with the log any more, and everybody who waits hears of it.
+    std::unique_ptr<log::PartitionLog> shut();
 
     replication::LogBounds bounds() const;
-    AppendOutcome append_validated(const record::ValidatedBatch& batch,
-                                   replication::RequiredAcks acks, log::AppendOrigin origin,
+    // The end of what may become committed. With flush.messages=1 that is what is on disk, so that
+    // nobody reads what a loss of power could take back.
+    Offset committable_end() const;
+    bool satisfied(const Waiter& waiter) const;
+    AppendOutcome append_validated(const record::ValidatedBatch& batch, log::AppendOrigin origin,
                                    WallTime now);
-    // The high watermark follows what an acknowledgement promises: with flush.messages=1 only
-    // what is on disk, so that nobody reads what a loss of power could take back.
-    bool synced_commits() const { return config_->log.flush_messages == 1; }
     void advance();
-    void wake();
+    void wake(bool all);
     void changed();
     void want_flush();
     io::Task<void> flush_while_wanted();
@@ -168,18 +171,21 @@ private:
     LogDirectory* directory_;
     std::shared_ptr<const TopicConfig> config_;
     std::unique_ptr<log::PartitionLog> log_;
+    std::uint32_t log_generation_ = 0;  // Counts the logs that stood in log_.
     std::optional<replication::PartitionLeader> leader_;
     replication::Leadership leadership_;
     std::vector<Waiter> waiters_;
     PartitionObserver* observers_ = nullptr;
-    Offset flush_target_{0};       // What was appended up to the newest demand for a flush.
-    std::int64_t noted_unflushed_bytes_ = 0;  // As Partitions has counted them.
+    Offset flush_target_{0};  // Where the newest demand of flush.messages for a flush ends.
+    // Of Partitions' account of what a restart would have to read.
+    std::int64_t counted_unflushed_bytes_ = 0;
+    std::int32_t dirty_index_ = -1;
     Instant dirty_since_;
     bool flushing_ = false;
     bool flush_wanted_ = false;
     bool deleted_ = false;
-    bool metadata_file_synced_ = false;
     bool reopening_ = false;
+    bool names_synced_ = false;  // The partition's directory and its partition.metadata.
 };
 
 }  // namespace pabal::runtime

@@ -49,12 +49,13 @@ struct LogDirectory {
 
 // What the data path needs of one topic.
 struct Topic {
+    std::shared_ptr<const std::string> shared_name;
     std::shared_ptr<const metadata::TopicImage> image;
     std::shared_ptr<const TopicConfig> config;
     // By index; null where another broker holds the partition, or this one has not opened it yet.
     std::vector<std::shared_ptr<Partition>> partitions;
 
-    const std::string& name() const { return image->name; }
+    const std::string& name() const { return *shared_name; }
     const TopicId& id() const { return image->id; }
     Partition* partition(PartitionIndex index) const {
         if (index.value() < 0 || static_cast<std::size_t>(index.value()) >= partitions.size())
@@ -141,37 +142,59 @@ private:
     // A directory of a partition that the last run left.
     struct Found {
         LogDirectory* directory;
-        std::string path;
+        bool used = false;
     };
+    // One partition to be opened or made.
     struct Opening;
-    struct Background;  // One running piece of work; stop() waits for all.
+    // Marks a piece of work that goes on by itself; stop() and kill() wait for its end.
+    struct Background {
+        explicit Background(Partitions* partitions);
+        ~Background();
+        Background(const Background&) = delete;
+        Background& operator=(const Background&) = delete;
+        Partitions* partitions;
+    };
+    // A range of equal jobs, run a few at a time on the disk pool.
+    struct Chunks;
 
-    // --- applying the metadata (partitions_apply.cc)
+    // --- following the metadata (partitions_apply.cc)
     std::shared_ptr<const TopicConfig> config_of(const metadata::ClusterImage& image,
                                                  std::string_view topic);
     void reconfigure(const metadata::ClusterDelta& delta, const metadata::ClusterImage& image);
-    void delete_topic(const TopicId& id);
+    void prepare_openings(Topic* topic, const std::set<PartitionIndex>& changed,
+                          std::vector<Opening>* openings);
     LogDirectory* directory_for(const metadata::PartitionImage& image, const NamedPartition& name);
-    io::Task<void> open_all(std::vector<Opening>* openings);
-    io::Task<void> open_some(std::vector<Opening>* openings, std::size_t* next,
-                             std::size_t* running, io::Gate* done);
-    void set_strays_aside();
+    std::optional<log::LogCheckpoint> left_behind(const TopicPartition& id,
+                                                  const NamedPartition& name) const;
+    void open(Opening* opening) const;
+    void finish(Opening* opening);
+    io::Task<void> delete_partitions(std::vector<std::shared_ptr<Partition>> partitions);
+    io::Task<void> finish_first_delta();
+    io::Task<void> import_files();
+    io::Task<void> in_chunks(std::size_t count,
+                             std::function<void(std::size_t, std::size_t)> work);
+    io::Task<void> run_chunks(Chunks* chunks);
 
     // --- housekeeping (partitions.cc)
-    void arm_retention();
-    io::Task<void> apply_retention();
-    void arm_flush_timer();
-    void flush_overdue();
-    io::Task<void> remove_later(std::vector<std::string> paths, Duration delay);
+    io::Task<bool> policy_sleep(Duration duration);
+    io::Task<void> retain_for_ever();
+    io::Task<void> remove_after(std::vector<std::string> paths, Duration delay);
+    io::Task<void> remove_deleted_segments(std::shared_ptr<Partition> partition, Duration delay);
     io::Task<void> reopen(std::shared_ptr<Partition> partition);
-    io::Task<void> close_some(std::vector<std::shared_ptr<Partition>>* open, std::size_t* next,
-                              std::size_t* running, io::Gate* done);
-    io::Task<void> idle();
+    void flush_largest();
+    void arm_flush_timer(Instant due);
+    void flush_overdue();
+    void each_partition(const std::function<void(Partition&)>& visit) const;
+    void end_background_work();
+    io::Task<void> background_ended();
 
     // --- called by Partition
-    void noted_unflushed(Partition* partition);
+    BrokerId broker_id() const;
+    void append_failed(Partition* partition, const std::string& why);
+    void count_unflushed(Partition* partition);
     void directory_failed(LogDirectory* directory, const std::string& why);
     void save_checkpoint(const Partition& partition);
+    void remove_deleted_files(Partition* partition);
     record::Codecs& codecs() { return codecs_; }
 
     io::Ports* ports_;
@@ -192,15 +215,19 @@ private:
     std::map<NamedPartition, Found> found_;
     std::map<TopicPartition, log::LogCheckpoint> left_in_store_;
     CheckpointsByName left_in_files_;
+    bool clean_shutdown_ = false;
     bool first_delta_ = true;
 
-    std::set<Partition*> dirty_;  // With unflushed bytes. Never iterated where order matters.
+    std::vector<Partition*> dirty_;  // With unflushed bytes; each knows its place.
     std::int64_t unflushed_bytes_ = 0;
-    io::TimerId retention_timer_ = 0;
+    std::int64_t flush_largest_at_ = 0;
     io::TimerId flush_timer_ = 0;
+    Instant flush_timer_due_;
+    Instant last_append_warning_;
+    bool append_warned_ = false;
     std::size_t background_count_ = 0;
-    std::vector<io::Gate*> idle_waiters_;
-    std::vector<io::Gate*> sleepers_;  // Delayed removals; opened early at the end.
+    std::vector<io::Gate*> background_waiters_;
+    std::vector<io::Gate*> sleepers_;  // Background work between two deeds.
     bool stopping_ = false;
 };
 

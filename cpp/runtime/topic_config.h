@@ -4,12 +4,14 @@
 #pragma once
 
 #include <cstdint>
-#include <functional>
-#include <string>
 #include <string_view>
 
 #include "log/partition_log.h"
 #include "record/validation.h"
+
+namespace pabal::metadata {
+class ConfigView;
+}
 
 namespace pabal::runtime {
 
@@ -19,9 +21,7 @@ struct TopicConfig {
     std::int32_t min_in_sync_replicas = 1;
 };
 
-// `effective` answers with the value that holds for a topic's setting (topic override, broker,
-// default), by the topic's name of the setting.
-TopicConfig make_topic_config(
-    const std::function<std::string(std::string_view setting)>& effective);
+// `topic` need not exist: what holds for one that overrides nothing.
+TopicConfig make_topic_config(const metadata::ConfigView& view, std::string_view topic);
 
 }  // namespace pabal::runtime

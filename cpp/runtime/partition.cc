@@ -1,0 +1,371 @@
+#include "runtime/partition.h"
+
+#include <algorithm>
+
+#include "base/log.h"
+#include "io/gate.h"
+#include "io/ports.h"
+#include "runtime/partition_directory.h"
+#include "runtime/partitions.h"
+
+namespace pabal::runtime {
+
+using replication::RequiredAcks;
+
+void PartitionObserver::observe(Partition* partition) {
+    unobserve();
+    partition_ = partition;
+    next_ = partition->observers_;
+    if (next_) next_->link_ = &next_;
+    link_ = &partition->observers_;
+    partition->observers_ = this;
+}
+
+void PartitionObserver::unobserve() {
+    if (!partition_) return;
+    *link_ = next_;
+    if (next_) next_->link_ = link_;
+    partition_ = nullptr;
+    next_ = nullptr;
+    link_ = nullptr;
+}
+
+Partition::Partition(Partitions* partitions, std::shared_ptr<const std::string> topic_name,
+                     TopicPartition id, LogDirectory* directory,
+                     std::shared_ptr<const TopicConfig> config)
+    : partitions_(partitions),
+      topic_name_(std::move(topic_name)),
+      id_(id),
+      directory_(directory),
+      config_(std::move(config)) {}
+
+Partition::~Partition() {
+    ASSERT(waiters_.empty(), "nobody waits for a partition that goes");
+    while (observers_) observers_->unobserve();
+}
+
+ErrorCode Partition::unavailable() const {
+    if (log_) return ErrorCode::none;
+    return deleted_ ? ErrorCode::unknown_topic_or_partition : ErrorCode::kafka_storage_error;
+}
+
+Offset Partition::last_stable_offset() const {
+    return log_ ? log_->last_stable_offset(high_watermark()) : Offset(0);
+}
+
+Offset Partition::readable_end(replication::Isolation isolation) const {
+    return isolation == replication::Isolation::read_committed ? last_stable_offset()
+                                                               : high_watermark();
+}
+
+ErrorCode Partition::check_leads(LeaderEpoch current) const {
+    if (!log_) return unavailable();
+    return leader_->check_leads(current);
+}
+
+std::optional<LeaderEpoch> Partition::latest_epoch() const {
+    // The log learns of an epoch with its first batch; Kafka's when the leader takes over.
+    if (leads()) return leader_->epoch();
+    return log_ ? log_->latest_epoch() : std::nullopt;
+}
+
+std::optional<replication::EpochEnd> Partition::end_of_epoch(LeaderEpoch epoch) const {
+    if (!log_ || epoch < LeaderEpoch(0)) return std::nullopt;
+    const Offset log_end = log_->log_end_offset();
+    if (leads()) {
+        if (epoch > leader_->epoch()) return std::nullopt;
+        if (epoch == leader_->epoch()) return replication::EpochEnd{epoch, log_end};
+        const auto latest = log_->latest_epoch();
+        if (!latest) return replication::EpochEnd{epoch, log_end};
+        if (epoch > *latest) return replication::EpochEnd{*latest, log_end};
+    }
+    const auto end = log_->end_of_epoch(epoch);
+    if (!end) return std::nullopt;
+    return replication::EpochEnd{end->epoch, end->end_offset};
+}
+
+AppendOutcome Partition::append(const Bytes& records, RequiredAcks acks, bool zstd_allowed) {
+    AppendOutcome outcome;
+    outcome.error = unavailable();
+    if (outcome.error == ErrorCode::none)
+        outcome.error = leader_->prepare(acks, config_->min_in_sync_replicas);
+    if (outcome.error != ErrorCode::none) return outcome;
+
+    const WallTime now = partitions_->clock().wall_now();
+    const auto validate = [&](const record::ValidationRules& rules) {
+        return record::validate(records, rules, now, partitions_->codecs());
+    };
+    auto validated = [&] {
+        if (zstd_allowed) return validate(config_->rules);
+        auto rules = config_->rules;
+        rules.zstd_allowed = false;
+        return validate(rules);
+    }();
+    if (!validated.ok()) {
+        ++partitions_->traffic_.batches_rejected;
+        outcome.error = validated.error().error.code;
+        outcome.message = validated.error().error.message;
+        outcome.record_errors = validated.error().record_errors;
+        return outcome;
+    }
+    return append_validated(*validated, log::AppendOrigin::client, now);
+}
+
+AppendOutcome Partition::append_trusted(const Bytes& batch, RequiredAcks acks,
+                                        log::AppendOrigin origin) {
+    AppendOutcome outcome;
+    outcome.error = unavailable();
+    if (outcome.error == ErrorCode::none)
+        outcome.error = leader_->prepare(acks, config_->min_in_sync_replicas);
+    if (outcome.error != ErrorCode::none) return outcome;
+    return append_validated(record::trusted(batch), origin, partitions_->clock().wall_now());
+}
+
+AppendOutcome Partition::append_validated(const record::ValidatedBatch& batch,
+                                          log::AppendOrigin origin, WallTime now) {
+    AppendOutcome outcome;
+    auto appended = log_->append(batch, leader_->epoch(), now, origin);
+    if (!appended.ok()) {
+        outcome.error = appended.error().code;
+        outcome.message = appended.error().message;
+        outcome.log_start_offset = log_->log_start_offset();
+        if (outcome.error == ErrorCode::kafka_storage_error) {
+            ++partitions_->traffic_.storage_errors;
+            partitions_->append_failed(this, outcome.message);
+        }
+        return outcome;
+    }
+    outcome.base_offset = appended->base_offset;
+    outcome.end_offset = appended->last_offset + 1;
+    outcome.append_time = appended->append_time;
+    outcome.log_start_offset = appended->log_start_offset;
+
+    auto& traffic = partitions_->traffic_;
+    if (appended->duplicate) {
+        ++traffic.duplicate_batches;
+    } else {
+        ++traffic.batches_in;
+        traffic.bytes_in += batch.bytes.size();
+        traffic.records_in += static_cast<std::uint64_t>(batch.record_count);
+        partitions_->count_unflushed(this);
+    }
+    const auto flush_messages = config_->log.flush_messages;
+    if (flush_messages != INT64_MAX) {
+        const Offset durable = std::max(flush_target_, log_->recovery_point());
+        if (outcome.end_offset - durable >= flush_messages) {
+            flush_target_ = outcome.end_offset;
+            want_flush();
+        }
+        outcome.awaits_flush =
+            outcome.end_offset <= flush_target_ && outcome.end_offset > log_->recovery_point();
+    }
+    advance();
+    return outcome;
+}
+
+Offset Partition::committable_end() const {
+    if (config_->log.flush_messages == 1)
+        return std::min(log_->log_end_offset(), log_->recovery_point());
+    return log_->log_end_offset();
+}
+
+replication::LogBounds Partition::bounds() const {
+    return {log_->log_start_offset(), log_->log_end_offset()};
+}
+
+void Partition::advance() {
+    if (!leads() || !leader_->appended(committable_end())) return;
+    if (!waiters_.empty()) wake(false);
+    changed();
+}
+
+bool Partition::satisfied(const Waiter& waiter) const {
+    return waiter.committed <= high_watermark() && waiter.durable <= log_->recovery_point();
+}
+
+void Partition::wake(bool all) {
+    std::erase_if(waiters_, [&](const Waiter& waiter) {
+        if (!all && !satisfied(waiter)) return false;
+        waiter.gate->open();
+        return true;
+    });
+}
+
+void Partition::changed() {
+    for (auto* observer = observers_; observer; observer = observer->next_)
+        observer->partition_changed();
+}
+
+bool Partition::must_wait(const AppendOutcome& appended, RequiredAcks acks) const {
+    if (appended.error != ErrorCode::none || acks == RequiredAcks::none) return false;
+    if (appended.awaits_flush) return true;
+    return acks == RequiredAcks::all && high_watermark() < appended.end_offset;
+}
+
+io::Task<ErrorCode> Partition::acknowledged(Offset end, bool awaits_flush, RequiredAcks acks,
+                                            Instant deadline) {
+    const auto self = shared_from_this();
+    io::Gate gate(partitions_->clock());
+    const Waiter waiter{acks == RequiredAcks::all ? end : Offset(0),
+                        awaits_flush ? end : Offset(0), &gate};
+    const auto epoch = leader_epoch();
+    if (!log_) co_return unavailable();
+    if (satisfied(waiter)) co_return ErrorCode::none;
+    waiters_.push_back(waiter);
+    const bool in_time = co_await gate.opened(deadline);
+    if (!in_time) {
+        std::erase_if(waiters_, [&](const Waiter& other) { return other.gate == &gate; });
+        co_return ErrorCode::request_timed_out;
+    }
+    if (!log_) co_return unavailable();
+    if (!leads() || leader_epoch() != epoch) co_return ErrorCode::not_leader_or_follower;
+    co_return satisfied(waiter) ? ErrorCode::none : ErrorCode::kafka_storage_error;
+}
+
+ReadOutcome Partition::read(const replication::ReadPlace& place, replication::Isolation isolation,
+                            std::int32_t max_bytes, bool at_least_one) const {
+    ReadOutcome outcome;
+    outcome.error = unavailable();
+    if (outcome.error != ErrorCode::none) return outcome;
+    const Offset last_stable = last_stable_offset();
+    const auto readable = leader_->readable(place, isolation, bounds(), last_stable,
+                                            end_of_epoch(place.last_fetched_epoch));
+    outcome.error = readable.error;
+    if (outcome.error != ErrorCode::none) return outcome;
+    outcome.high_watermark = high_watermark();
+    outcome.last_stable_offset = last_stable;
+    outcome.log_start_offset = log_->log_start_offset();
+    outcome.diverging = readable.diverging;
+    if (outcome.diverging || place.offset >= readable.bound) return outcome;
+
+    auto found = log_->read(place.offset, readable.bound, max_bytes, at_least_one);
+    if (!found.ok()) {
+        ReadOutcome failed;
+        failed.error = found.error().code;
+        return failed;
+    }
+    outcome.records = std::move(found->records);
+    if (isolation == replication::Isolation::read_committed && !outcome.records.empty()) {
+        auto aborted = log_->aborted_transactions(place.offset, readable.bound);
+        if (!aborted.ok()) {
+            ReadOutcome failed;
+            failed.error = aborted.error().code;
+            return failed;
+        }
+        outcome.aborted_transactions = std::move(*aborted);
+    }
+    return outcome;
+}
+
+Result<Offset> Partition::delete_records(Offset offset) {
+    const auto error = check_leads(no_leader_epoch);
+    if (error != ErrorCode::none) return Error{error, {}};
+    if (config_->rules.compacted && !config_->log.retention_deletes) {
+        return Error{ErrorCode::policy_violation,
+                     "records of " + *topic_name_ + " cannot be deleted: its cleanup.policy is "
+                                                    "compact without delete"};
+    }
+    if (offset == Offset(-1)) offset = high_watermark();
+    if (offset < Offset(0) || offset > high_watermark()) {
+        return Error{ErrorCode::offset_out_of_range,
+                     "offset " + std::to_string(offset.value()) + " is not within 0 and the high "
+                     "watermark, " + std::to_string(high_watermark().value())};
+    }
+    if (offset > log_->log_start_offset()) {
+        const auto raised = log_->raise_log_start_offset(offset);
+        if (!raised.ok()) return Error{ErrorCode::kafka_storage_error, raised.error().message};
+        leader_->log_start_moved(offset);
+        partitions_->save_checkpoint(*this);
+        partitions_->remove_deleted_files(this);
+        changed();
+    }
+    return log_->log_start_offset();
+}
+
+void Partition::opened(std::unique_ptr<log::PartitionLog> log, Offset high_watermark) {
+    ASSERT(!log_, "a partition has one log");
+    log_ = std::move(log);
+    ++log_generation_;
+    flush_target_ = log_->recovery_point();
+    leader_.emplace(partitions_->broker_id(), high_watermark, bounds());
+    names_synced_ = log_->recovery_point() > Offset(0);
+    lead(leadership_);
+}
+
+void Partition::lead(replication::Leadership leadership) {
+    if (leadership.epoch < leadership_.epoch) return;
+    leadership_ = leadership;
+    if (!log_) return;
+    const bool moved = leader_->lead(leadership, {log_->log_start_offset(), committable_end()});
+    if (moved) wake(true);
+    if (leads() && committable_end() < log_->log_end_offset()) want_flush();
+    changed();
+}
+
+void Partition::set_config(std::shared_ptr<const TopicConfig> config) {
+    config_ = std::move(config);
+    if (!log_) return;
+    log_->set_config(config_->log);
+    advance();
+    partitions_->count_unflushed(this);
+}
+
+std::unique_ptr<log::PartitionLog> Partition::shut() {
+    auto log = std::move(log_);
+    if (leader_) leader_->resign();
+    wake(true);
+    changed();
+    partitions_->count_unflushed(this);
+    return log;
+}
+
+void Partition::want_flush() {
+    flush_wanted_ = true;
+    if (flushing_ || !log_) return;
+    flushing_ = true;
+    io::detach(flush_while_wanted());
+}
+
+io::Task<void> Partition::flush_while_wanted() {
+    const auto self = shared_from_this();
+    const Partitions::Background background(partitions_);
+    io::Disk* disk = &partitions_->ports().disk;
+    while (flush_wanted_ && log_) {
+        flush_wanted_ = false;
+        const auto generation = log_generation_;
+        auto prepared = log_->prepare_flush();
+        if (!prepared.ok()) {
+            // Nothing was promised durable yet, and the log goes on: no reason to give the disk up.
+            partitions_->append_failed(this, prepared.error().message);
+            wake(true);
+            break;
+        }
+        partitions_->count_unflushed(this);
+        auto flush = std::move(prepared).value();
+        const bool sync_names = !names_synced_;
+        const std::string directory = log_->directory();
+        const std::string parent = directory_->path;
+        IoStatus status;
+        std::function<void()> work = [&] {
+            status = flush.run();
+            if (status.ok() && sync_names) status = sync_partition_names(*disk, parent, directory);
+        };
+        co_await disk->run(work);
+        ++partitions_->traffic_.flushes;
+        if (!log_ || log_generation_ != generation) break;
+        if (!status.ok()) {
+            partitions_->directory_failed(directory_, status.error().message);
+            break;
+        }
+        names_synced_ = true;
+        log_->flushed(flush);
+        partitions_->save_checkpoint(*this);
+        advance();
+        if (!waiters_.empty()) wake(false);
+    }
+    flushing_ = false;
+    // A log that came meanwhile may want one too.
+    if (flush_wanted_ && log_) want_flush();
+}
+
+}  // namespace pabal::runtime

@@ -1,0 +1,460 @@
+#include "runtime/partitions.h"
+
+#include <algorithm>
+
+#include "io/gate.h"
+#include "io/ports.h"
+#include "metadata/broker_config.h"
+#include "runtime/broker_store.h"
+#include "runtime/opening.h"
+#include "runtime/partition_directory.h"
+
+namespace pabal::runtime {
+namespace {
+
+// After the start, so that it is not in the way of the first clients.
+constexpr Duration first_retention_check = Duration::seconds(30);
+constexpr Duration append_warning_interval = Duration::seconds(10);
+constexpr Duration reopen_interval = Duration::seconds(1);
+// How many partitions the housekeeping touches before others have their turn.
+constexpr int partitions_per_turn = 64;
+
+}  // namespace
+
+Partitions::Background::Background(Partitions* owner) : partitions(owner) {
+    ++partitions->background_count_;
+}
+
+Partitions::Background::~Background() {
+    if (--partitions->background_count_ > 0) return;
+    for (auto* gate : partitions->background_waiters_) gate->open();
+    partitions->background_waiters_.clear();
+}
+
+Partitions::Partitions(io::Ports* ports, const metadata::BrokerConfig* config, BrokerStore* store,
+                       const Logger* log, Options options)
+    : ports_(ports),
+      config_(config),
+      log_(log),
+      options_(std::move(options)),
+      checkpoints_(ports, store, log),
+      flush_largest_at_(options_.flush_all_at_bytes) {
+    ASSERT(!options_.log_directories.empty(), "a broker has a log directory");
+    for (auto& directory : options_.log_directories)
+        log_directories_.push_back(std::make_unique<LogDirectory>(std::move(directory)));
+}
+
+Partitions::~Partitions() {
+    ASSERT(background_count_ == 0, "background work ends before its owner");
+    if (flush_timer_ != 0) ports_->clock.cancel(flush_timer_);
+}
+
+io::Clock& Partitions::clock() const { return ports_->clock; }
+BrokerId Partitions::broker_id() const { return config_->node_id(); }
+
+std::shared_ptr<Partition> Partitions::find(const TopicPartition& partition) const {
+    const auto* found = topic(partition.topic);
+    if (!found || !found->partition(partition.partition)) return nullptr;
+    return found->partition(partition.partition)->shared_from_this();
+}
+
+std::vector<const Topic*> Partitions::topics() const {
+    std::vector<const Topic*> all;
+    all.reserve(by_id_.size());
+    for (const auto& [id, topic] : by_id_) all.push_back(topic.get());
+    std::sort(all.begin(), all.end(),
+              [](const Topic* a, const Topic* b) { return a->name() < b->name(); });
+    return all;
+}
+
+void Partitions::each_partition(const std::function<void(Partition&)>& visit) const {
+    for (const auto* topic : topics()) {
+        for (const auto& partition : topic->partitions) {
+            if (partition) visit(*partition);
+        }
+    }
+}
+
+io::Task<IoStatus> Partitions::checkpoints_synced() { return checkpoints_.synced(); }
+
+// --- work on the disk pool
+
+struct Partitions::Chunks {
+    std::size_t next = 0;
+    std::size_t count = 0;
+    std::size_t chunk = 1;
+    std::size_t running = 0;
+    std::function<void(std::size_t, std::size_t)> work;
+    io::Gate* done = nullptr;
+};
+
+io::Task<void> Partitions::in_chunks(std::size_t count,
+                                     std::function<void(std::size_t, std::size_t)> work) {
+    if (count == 0) co_return;
+    // More runners than the pool has threads, so that none of these waits for the shard.
+    constexpr std::size_t most_runners = 4;
+    constexpr std::size_t largest_chunk = 64;
+    io::Gate done(ports_->clock);
+    Chunks chunks;
+    chunks.count = count;
+    chunks.chunk = std::clamp<std::size_t>(count / most_runners, 1, largest_chunk);
+    chunks.running = std::min(most_runners, (count + chunks.chunk - 1) / chunks.chunk);
+    chunks.work = std::move(work);
+    chunks.done = &done;
+    for (std::size_t i = 0, runners = chunks.running; i < runners; ++i)
+        io::detach(run_chunks(&chunks));
+    co_await done.opened(Instant::never());
+}
+
+io::Task<void> Partitions::run_chunks(Chunks* chunks) {
+    while (chunks->next < chunks->count) {
+        const auto first = chunks->next;
+        const auto last = std::min(chunks->count, first + chunks->chunk);
+        chunks->next = last;
+        std::function<void()> work = [chunks, first, last] { chunks->work(first, last); };
+        co_await ports_->disk.run(work);
+    }
+    if (--chunks->running == 0) chunks->done->open();
+}
+
+// --- retention and removal
+
+// True if it slept all the time, false if the broker ends.
+io::Task<bool> Partitions::policy_sleep(Duration duration) {
+    if (stopping_) co_return false;
+    io::Gate gate(ports_->clock);
+    const auto timer =
+        ports_->clock.at_policy(ports_->clock.policy_now() + duration, [&gate] { gate.open(); });
+    sleepers_.push_back(&gate);
+    co_await gate.opened(Instant::never());
+    std::erase(sleepers_, &gate);
+    ports_->clock.cancel(timer);
+    co_return !stopping_;
+}
+
+io::Task<void> Partitions::retain_for_ever() {
+    const Background background(this);
+    const auto interval =
+        Duration::milliseconds(config_->integer("log.retention.check.interval.ms"));
+    auto wait = std::min(interval, first_retention_check);
+    while (true) {
+        const bool slept = co_await policy_sleep(wait);
+        if (!slept) break;
+        wait = interval;
+        std::vector<std::shared_ptr<Partition>> all;
+        all.reserve(partition_count_);
+        each_partition([&](Partition& partition) { all.push_back(partition.shared_from_this()); });
+        int touched = 0;
+        for (const auto& partition : all) {
+            if (++touched % partitions_per_turn == 0) {
+                io::Turn turn(ports_->clock);
+                co_await turn;
+            }
+            if (stopping_ || !partition->log_) continue;
+            const auto segments = partition->log_->segment_count();
+            const auto moved = partition->log_->apply_retention(partition->high_watermark(),
+                                                                ports_->clock.wall_now());
+            if (!moved.ok()) {
+                append_failed(partition.get(), moved.error().message);
+                continue;
+            }
+            if (*moved) {
+                partition->leader_->log_start_moved(partition->log_->log_start_offset());
+                save_checkpoint(*partition);
+                partition->changed();
+            }
+            if (*moved || partition->log_->segment_count() != segments)
+                remove_deleted_files(partition.get());
+        }
+    }
+}
+
+void Partitions::remove_deleted_files(Partition* partition) {
+    if (stopping_) return;
+    const auto delay = partition->config_->log.file_delete_delay + Duration::milliseconds(1);
+    io::detach(remove_deleted_segments(partition->shared_from_this(), delay));
+}
+
+io::Task<void> Partitions::remove_deleted_segments(std::shared_ptr<Partition> partition,
+                                                   Duration delay) {
+    const Background background(this);
+    const bool slept = co_await policy_sleep(delay);
+    if (!slept || !partition->log_) co_return;
+    auto due = partition->log_->take_deleted_files(ports_->clock.wall_now());
+    if (due.empty()) co_return;
+    io::Disk* disk = &ports_->disk;
+    std::string failure;
+    std::function<void()> work = [disk, &due, &failure] {
+        for (const auto& path : due) {
+            const auto removed = disk->remove(path);
+            if (!removed.ok()) failure = removed.error().message;
+        }
+    };
+    co_await disk->run(work);
+    if (!failure.empty())
+        log_->warning("cannot remove a deleted segment", {{"why", failure}});
+}
+
+io::Task<void> Partitions::remove_after(std::vector<std::string> paths, Duration delay) {
+    const Background background(this);
+    const bool slept = co_await policy_sleep(delay);
+    if (!slept) co_return;
+    io::Disk* disk = &ports_->disk;
+    for (const auto& path : paths) {
+        IoStatus status;
+        std::function<void()> work = [disk, &path, &status] { status = disk->remove(path); };
+        co_await disk->run(work);
+        if (!status.ok()) {
+            log_->warning("cannot remove a deleted partition",
+                          {{"directory", path}, {"why", status.error().message}});
+        }
+        if (stopping_) break;
+    }
+}
+
+// --- failing disks
+
+void Partitions::append_failed(Partition* partition, const std::string& why) {
+    const auto now = ports_->clock.now();
+    if (!append_warned_ || now - last_append_warning_ >= append_warning_interval) {
+        append_warned_ = true;
+        last_append_warning_ = now;
+        log_->error("the disk refuses; nothing of this is acknowledged",
+                    {{"topic", partition->topic_name()},
+                     {"partition", partition->id().partition.value()},
+                     {"why", why}});
+    }
+    if (!partition->log_->usable() && !partition->reopening_ && !stopping_) {
+        partition->reopening_ = true;
+        io::detach(reopen(partition->shared_from_this()));
+    }
+}
+
+io::Task<void> Partitions::reopen(std::shared_ptr<Partition> partition) {
+    const Background background(this);
+    // Not within the append that failed.
+    io::Turn turn(ports_->clock);
+    co_await turn;
+    Opening opening;
+    opening.partition = partition;
+    if (partition->log_) {
+        opening.path = partition->log_->directory();
+        opening.checkpoint = partition->log_->checkpoint();
+        const auto old = partition->shut();
+    } else {
+        opening.path = partition->directory()->path + '/' +
+                       partition_directory_name(partition->topic_name(), partition->id().partition);
+        const NamedPartition name(partition->topic_name(), partition->id().partition.value());
+        opening.checkpoint = left_behind(partition->id(), name).value_or(log::LogCheckpoint());
+    }
+    while (!stopping_ && !partition->deleted_ && partition->directory()->online()) {
+        opening.config = partition->config_;
+        std::function<void()> work = [this, &opening] { open(&opening); };
+        co_await ports_->disk.run(work);
+        if (opening.result && opening.result->ok()) break;
+        io::Gate gate(ports_->clock);
+        sleepers_.push_back(&gate);
+        const auto until = ports_->clock.now() + reopen_interval;
+        co_await gate.opened(until);
+        std::erase(sleepers_, &gate);
+    }
+    partition->reopening_ = false;
+    if (!stopping_ && !partition->deleted_ && partition->directory()->online()) finish(&opening);
+}
+
+void Partitions::directory_failed(LogDirectory* directory, const std::string& why) {
+    if (!directory->online()) return;
+    directory->failure = why;
+    log_->error("a log directory is offline until the next start",
+                {{"directory", directory->path}, {"why", why}});
+    each_partition([&](Partition& partition) {
+        if (partition.directory() == directory && partition.log_) {
+            const auto lost = partition.shut();
+        }
+    });
+    const bool any_online = std::any_of(log_directories_.begin(), log_directories_.end(),
+                                        [](const auto& each) { return each->online(); });
+    if (!any_online && options_.all_directories_failed) options_.all_directories_failed(why);
+}
+
+// --- flushes and checkpoints
+
+void Partitions::save_checkpoint(const Partition& partition) {
+    if (!partition.log_) return;
+    auto checkpoint = partition.log_->checkpoint();
+    checkpoint.high_watermark = partition.high_watermark();
+    checkpoints_.save(partition.id(), checkpoint);
+}
+
+void Partitions::count_unflushed(Partition* partition) {
+    const std::int64_t bytes = partition->log_ ? partition->log_->unflushed_bytes() : 0;
+    unflushed_bytes_ += bytes - partition->counted_unflushed_bytes_;
+    partition->counted_unflushed_bytes_ = bytes;
+    if (bytes == 0) {
+        if (partition->dirty_index_ < 0) return;
+        auto& place = dirty_[static_cast<std::size_t>(partition->dirty_index_)];
+        place = dirty_.back();
+        place->dirty_index_ = partition->dirty_index_;
+        dirty_.pop_back();
+        partition->dirty_index_ = -1;
+        return;
+    }
+    const auto flush_milliseconds = partition->config_->log.flush_milliseconds;
+    if (partition->dirty_index_ < 0) {
+        partition->dirty_index_ = static_cast<std::int32_t>(dirty_.size());
+        dirty_.push_back(partition);
+        partition->dirty_since_ = ports_->clock.now();
+    }
+    if (flush_milliseconds != INT64_MAX) {
+        arm_flush_timer(partition->dirty_since_ + Duration::milliseconds(flush_milliseconds));
+    }
+    if (bytes >= options_.flush_partition_at_bytes) {
+        partition->want_flush();
+    } else if (unflushed_bytes_ >= flush_largest_at_) {
+        flush_largest();
+    }
+}
+
+void Partitions::flush_largest() {
+    std::vector<Partition*> order = dirty_;
+    std::stable_sort(order.begin(), order.end(), [](const Partition* a, const Partition* b) {
+        return a->counted_unflushed_bytes_ > b->counted_unflushed_bytes_;
+    });
+    std::int64_t left = unflushed_bytes_;
+    for (auto* partition : order) {
+        if (left <= options_.flush_all_at_bytes / 2) break;
+        left -= partition->counted_unflushed_bytes_;
+        partition->want_flush();
+    }
+    // Those that are being flushed already count until they are done: do not sort for each append.
+    flush_largest_at_ = std::max(options_.flush_all_at_bytes,
+                                 unflushed_bytes_ + options_.flush_all_at_bytes / 4);
+}
+
+void Partitions::arm_flush_timer(Instant due) {
+    if (flush_timer_ != 0) {
+        if (flush_timer_due_ <= due) return;
+        ports_->clock.cancel(flush_timer_);
+    }
+    flush_timer_due_ = due;
+    flush_timer_ = ports_->clock.at(due, [this] {
+        flush_timer_ = 0;
+        flush_overdue();
+    });
+}
+
+void Partitions::flush_overdue() {
+    if (stopping_) return;
+    const auto now = ports_->clock.now();
+    const std::vector<Partition*> dirty = dirty_;
+    for (auto* partition : dirty) {
+        const auto flush_milliseconds = partition->config_->log.flush_milliseconds;
+        if (flush_milliseconds == INT64_MAX) continue;
+        const auto due = partition->dirty_since_ + Duration::milliseconds(flush_milliseconds);
+        if (due <= now) {
+            partition->want_flush();
+        } else {
+            arm_flush_timer(due);
+        }
+    }
+}
+
+// --- the end
+
+void Partitions::end_background_work() {
+    stopping_ = true;
+    if (flush_timer_ != 0) ports_->clock.cancel(flush_timer_);
+    flush_timer_ = 0;
+    for (auto* gate : sleepers_) gate->open();
+}
+
+io::Task<void> Partitions::background_ended() {
+    if (background_count_ == 0) co_return;
+    io::Gate gate(ports_->clock);
+    background_waiters_.push_back(&gate);
+    co_await gate.opened(Instant::never());
+}
+
+io::Task<void> Partitions::stop(BrokerEpoch broker_epoch) {
+    end_background_work();
+    each_partition([](Partition& partition) {
+        if (partition.leader_) partition.leader_->resign();
+        partition.wake(true);
+        partition.changed();
+    });
+    co_await background_ended();
+
+    struct Closing {
+        Partition* partition;
+        std::unique_ptr<log::PartitionLog> log;
+        IoStatus status;
+    };
+    std::vector<Closing> closings;
+    std::map<const LogDirectory*, CheckpointsByName> checkpoints;
+    std::map<const LogDirectory*, std::string> unclean;
+    for (const auto& directory : log_directories_) {
+        if (!directory->online()) unclean[directory.get()] = directory->failure;
+    }
+    std::vector<Offset> high_watermarks;
+    each_partition([&](Partition& partition) {
+        if (!partition.log_) {
+            unclean[partition.directory()] =
+                "partition " + partition_directory_name(partition.topic_name(),
+                                                        partition.id().partition) +
+                " could not be opened";
+            return;
+        }
+        high_watermarks.push_back(partition.high_watermark());
+        closings.push_back({&partition, partition.shut(), IoStatus()});
+    });
+    const auto now = ports_->clock.wall_now();
+    std::function<void(std::size_t, std::size_t)> close = [&](std::size_t first,
+                                                              std::size_t last) {
+        for (std::size_t i = first; i < last; ++i) closings[i].status = closings[i].log->close(now);
+    };
+    const std::size_t count = closings.size();
+    co_await in_chunks(count, close);
+    for (std::size_t i = 0; i < count; ++i) {
+        const auto& closing = closings[i];
+        const auto* directory = closing.partition->directory();
+        if (!closing.status.ok()) {
+            unclean[directory] = closing.status.error().message;
+            continue;
+        }
+        auto checkpoint = closing.log->checkpoint();
+        checkpoint.high_watermark = high_watermarks[i];
+        const auto& id = closing.partition->id();
+        checkpoints[directory][{closing.partition->topic_name(), id.partition.value()}] =
+            checkpoint;
+        // Where the marker cannot vouch for all, the store has to speak for each.
+        if (unclean.count(directory) > 0) checkpoints_.save(id, checkpoint);
+    }
+    co_await checkpoints_.drained();
+    io::Disk* disk = &ports_->disk;
+    std::function<void()> write = [&] {
+        for (const auto& directory : log_directories_) {
+            if (unclean.count(directory.get()) > 0) continue;
+            const auto status = write_clean_shutdown(*disk, directory->path,
+                                                     checkpoints[directory.get()], broker_epoch);
+            if (!status.ok()) unclean[directory.get()] = status.error().message;
+        }
+        closings.clear();
+    };
+    co_await disk->run(write);
+    for (const auto& directory : log_directories_) {
+        const auto found = unclean.find(directory.get());
+        if (found == unclean.end()) continue;
+        log_->warning("a log directory is not marked as cleanly shut down",
+                      {{"directory", directory->path}, {"why", found->second}});
+    }
+}
+
+io::Task<void> Partitions::kill() {
+    checkpoints_.halt();
+    end_background_work();
+    each_partition([](Partition& partition) { const auto lost = partition.shut(); });
+    co_await background_ended();
+    co_await checkpoints_.drained();
+}
+
+}  // namespace pabal::runtime

@@ -1,0 +1,69 @@
+#include "runtime/topic_config.h"
+
+#include "metadata/broker_config.h"
+
+namespace pabal::runtime {
+namespace {
+
+// The level for a codec, as `compression.<codec>.level` says it.
+int codec_level(const metadata::ConfigView& view, std::string_view topic,
+                record::Compression codec) {
+    switch (codec) {
+        case record::Compression::gzip:
+            return static_cast<int>(view.topic_integer(topic, "compression.gzip.level"));
+        case record::Compression::lz4:
+            return static_cast<int>(view.topic_integer(topic, "compression.lz4.level"));
+        case record::Compression::zstd:
+            return static_cast<int>(view.topic_integer(topic, "compression.zstd.level"));
+        default:
+            return record::default_compression_level;
+    }
+}
+
+}  // namespace
+
+TopicConfig make_topic_config(const metadata::ConfigView& view, std::string_view topic) {
+    const auto integer = [&](std::string_view name) { return view.topic_integer(topic, name); };
+    const auto small = [&](std::string_view name) {
+        return static_cast<std::int32_t>(view.topic_integer(topic, name));
+    };
+
+    TopicConfig config;
+    auto& log = config.log;
+    log.segment_bytes = small("segment.bytes");
+    log.segment_age = Duration::milliseconds(integer("segment.ms"));
+    log.segment_jitter = Duration::milliseconds(integer("segment.jitter.ms"));
+    log.segment_index_bytes = small("segment.index.bytes");
+    log.index_interval_bytes = small("index.interval.bytes");
+    log.max_message_bytes = small("max.message.bytes");
+    log.retention_bytes = integer("retention.bytes");
+    log.retention_milliseconds = integer("retention.ms");
+    log.flush_messages = integer("flush.messages");
+    log.flush_milliseconds = integer("flush.ms");
+    log.file_delete_delay = Duration::milliseconds(integer("file.delete.delay.ms"));
+    log.producer_id_expiration =
+        Duration::milliseconds(view.broker_integer("producer.id.expiration.ms"));
+
+    auto& rules = config.rules;
+    log.retention_deletes = false;
+    for (const auto& policy : view.topic_list(topic, "cleanup.policy")) {
+        if (policy == "delete") log.retention_deletes = true;
+        if (policy == "compact") rules.compacted = true;
+    }
+    rules.max_message_bytes = log.max_message_bytes;
+    rules.segment_bytes = log.segment_bytes;
+    rules.timestamp_before_max_milliseconds = integer("message.timestamp.before.max.ms");
+    rules.timestamp_after_max_milliseconds = integer("message.timestamp.after.max.ms");
+    if (view.topic_value(topic, "message.timestamp.type") == "LogAppendTime")
+        rules.timestamp_type = record::TimestampType::log_append_time;
+    const auto codec = view.topic_value(topic, "compression.type").value_or("producer");
+    if (const auto named = record::compression_named(codec)) {
+        rules.keep_codec = false;
+        rules.codec = *named;
+        rules.codec_level = codec_level(view, topic, *named);
+    }
+    config.min_in_sync_replicas = small("min.insync.replicas");
+    return config;
+}
+
+}  // namespace pabal::runtime
