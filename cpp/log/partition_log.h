@@ -1,9 +1,9 @@
 // The log of one partition: segments of record batches with their indexes, the history of leader
-// epochs, and what idempotent and transactional producers wrote last. Owned by the partition's shard,
-// the only one that calls it; `open` and the `run` of a prepared flush may happen on the disk pool.
-// Synchronous: nothing here waits for anything but the Disk port. Files and layout are Kafka's, and no
-// byte beyond the log's end ever stands in a `.log` while it is open. Memory: less than 1 KiB while a
-// partition is idle, a few KiB while it is written.
+// epochs, and what idempotent and transactional producers wrote last. Owned by the partition's
+// shard, the only one that calls it; `open` and the `run` of a prepared flush may happen on the
+// disk pool. Synchronous: nothing here waits for anything but the Disk port. Files and layout are
+// Kafka's, and no byte beyond the log's end ever stands in a `.log` while it is open. Memory: less
+// than 1 KiB while a partition is idle, a few KiB while it is written.
 #pragma once
 
 #include <cstdint>
@@ -21,7 +21,7 @@
 namespace pabal::io {
 class Disk;
 class File;
-}
+}  // namespace pabal::io
 namespace pabal::record {
 struct ValidatedBatch;
 }
@@ -39,6 +39,7 @@ struct LogConfig {
     std::int64_t retention_bytes = -1;
     std::int64_t retention_milliseconds = 7LL * 24 * 3600 * 1000;
     bool retention_deletes = true;  // cleanup.policy contains "delete".
+    bool compacted = false;         // It contains "compact": offsets may have gaps.
     std::int64_t flush_messages = INT64_MAX;
     std::int64_t flush_milliseconds = INT64_MAX;
     Duration file_delete_delay = Duration::seconds(60);
@@ -49,19 +50,20 @@ struct LogConfig {
 // has not grown since.
 struct LogStanding {
     Offset end_offset{0};
-    Offset segment_base{0};            // Of the active segment then.
-    std::int64_t segment_size = 0;     // Position of `end_offset` in it.
-    std::int64_t max_timestamp = -1;   // Of the active segment.
-    Offset max_timestamp_offset{-1};   // A record that has it.
-    bool has_producers = false;        // Then a producer snapshot at `end_offset` was written.
+    Offset segment_base{0};           // Of the active segment then.
+    std::int64_t segment_size = 0;    // Position of `end_offset` in it.
+    std::int64_t max_timestamp = -1;  // Of the active segment.
+    Offset max_timestamp_offset{-1};  // A record that has it.
+    bool has_producers = false;       // Then a producer snapshot at `end_offset` was written.
 };
 
-// What survives of the last run besides the files; from the store, or from Kafka's checkpoint files.
+// What survives of the last run besides the files; from the store, or from Kafka's checkpoint
+// files.
 struct LogCheckpoint {
     Offset log_start_offset{0};
-    Offset recovery_point{0};     // Everything below is known to be on disk and valid.
-    Offset high_watermark{0};     // Not used by the log itself.
-    bool clean_shutdown = false;  // Then nothing needs to be scanned.
+    Offset recovery_point{0};             // Everything below is known to be on disk and valid.
+    Offset high_watermark{0};             // Not used by the log itself.
+    bool clean_shutdown = false;          // Then nothing needs to be scanned.
     std::optional<LogStanding> standing;  // At `recovery_point`; a hint that is checked.
 };
 
@@ -74,9 +76,18 @@ enum class AppendOrigin {
 struct AppendedBatch {
     Offset base_offset;
     Offset last_offset;
-    WallTime append_time;         // -1 with create time.
+    WallTime append_time;  // -1 with create time.
     Offset log_start_offset;
-    bool duplicate = false;       // The producer had this batch acknowledged before: nothing written.
+    bool duplicate = false;     // The producer had this batch acknowledged before: nothing written.
+    bool flush_is_due = false;  // A segment was closed, or `flush_messages` were reached.
+};
+
+// What `open` had to cut away, for the operator's eyes: never records below the recovery point.
+struct LogRepair {
+    std::string path;  // Of the `.log` that held what is no batch.
+    std::int64_t position = 0;
+    std::int64_t dropped_bytes = 0;  // With those of later segments.
+    std::string reason;
 };
 
 struct TimestampAndOffset {
@@ -86,7 +97,7 @@ struct TimestampAndOffset {
 };
 
 struct ReadResult {
-    Rope records;          // Whole batches, the first one holding the asked offset; one file range.
+    Rope records;  // Whole batches, the first one holding the asked offset; one file range.
     // The first batch is larger than `max_bytes` (it is here only if `at_least_one` was asked).
     bool first_batch_larger_than_limit = false;
 };
@@ -123,13 +134,14 @@ private:
     bool new_names_ = false;  // Files were made since the last flush: the directory is synced too.
     std::vector<std::shared_ptr<io::File>> files_;
     LogStanding standing_;
+    std::uint32_t truncations_ = 0;  // Those before it; one more and it says nothing any more.
 };
 
 class PartitionLog {
 public:
     // Opens or creates the log in `directory`, recovers what the checkpoint does not vouch for: the
-    // result is a prefix of what was appended. Blocks. An error names file and position; acknowledged
-    // data in the middle is never dropped silently.
+    // result is a prefix of what was appended. Blocks. An error names file and position;
+    // acknowledged data in the middle is never dropped silently.
     static IoResult<std::unique_ptr<PartitionLog>> open(io::Disk& disk, std::string directory,
                                                         LogConfig config, LogCheckpoint checkpoint,
                                                         WallTime now);
@@ -140,8 +152,8 @@ public:
     // written. Errors: kafka_storage_error when the disk refuses (nothing stands, nothing is
     // acknowledged; the next append tries again), out_of_order_sequence_number,
     // invalid_producer_epoch, invalid_txn_state, transaction_coordinator_fenced.
-    Result<AppendedBatch> append(const record::ValidatedBatch& batch, LeaderEpoch epoch, WallTime now,
-                                 AppendOrigin origin = AppendOrigin::client);
+    Result<AppendedBatch> append(const record::ValidatedBatch& batch, LeaderEpoch epoch,
+                                 WallTime now, AppendOrigin origin = AppendOrigin::client);
     // Follower's (and the metadata log's) append of batches that carry their offsets and epochs;
     // returns the log end offset. A trailing partial batch is left away. Errors: corrupt_message,
     // offset_out_of_range when the first batch begins before the log's end.
@@ -151,10 +163,12 @@ public:
     // watermark, last stable offset or log end offset), at most `max_bytes`, but at least one batch
     // when `at_least_one`. Never crosses a segment: less than asked for may come. Errors:
     // offset_out_of_range, kafka_storage_error.
-    Result<ReadResult> read(Offset from, Offset bound, std::int32_t max_bytes, bool at_least_one) const;
+    Result<ReadResult> read(Offset from, Offset bound, std::int32_t max_bytes,
+                            bool at_least_one) const;
 
     // First record whose timestamp is at or after `timestamp`, below `bound`; nothing if none.
-    Result<std::optional<TimestampAndOffset>> find_timestamp(WallTime timestamp, Offset bound) const;
+    Result<std::optional<TimestampAndOffset>> find_timestamp(WallTime timestamp,
+                                                             Offset bound) const;
     // The first record that has the largest timestamp of all below `bound` (KIP-734).
     Result<std::optional<TimestampAndOffset>> find_max_timestamp(Offset bound) const;
 
@@ -165,7 +179,8 @@ public:
     Result<std::vector<AbortedTransaction>> aborted_transactions(Offset from, Offset upper) const;
     std::vector<ActiveProducer> active_producers() const;  // By producer id.
 
-    // Drops everything from `offset` on; a batch that holds it in its middle goes as a whole.
+    // Drops everything from `offset` on; a batch that holds it in its middle goes as a whole. The
+    // caller persists checkpoint() before the next append: an older one vouches for what is gone.
     IoStatus truncate_to(Offset offset);
     // Drops everything and starts again, empty, at `offset`.
     IoStatus truncate_fully_and_start_at(Offset offset);
@@ -219,6 +234,9 @@ public:
     std::optional<EpochEnd> end_of_epoch(LeaderEpoch epoch) const;
     // The epoch of the record at `offset`, as far as known.
     std::optional<LeaderEpoch> epoch_of(Offset offset) const;
+
+    // Nothing if the log was whole when it was opened.
+    const std::optional<LogRepair>& repair() const;
 
     struct State;
 
