@@ -24,6 +24,13 @@ Result<RecordBatchView> RecordBatchView::parse(ByteView bytes) {
                                  "header",
                                  batch.batch_length(), least_length)};
     }
+    // Offsets that count on from here must not overflow.
+    constexpr std::int64_t greatest_base_offset = INT64_MAX - INT32_MAX - 1;
+    if (batch.base_offset() < Offset(0) || batch.base_offset() > Offset(greatest_base_offset)) {
+        return Error{ErrorCode::corrupt_message,
+                     fmt::format("record batch with the impossible base offset {}",
+                                 batch.base_offset().value())};
+    }
     return batch;
 }
 
@@ -60,6 +67,12 @@ Result<std::optional<RecordBatchView>> BatchWalker::next() {
     if (!batch.ok()) {
         return Error{batch.error().code,
                      fmt::format("at byte {}: {}", position_, batch.error().message)};
+    }
+    if (batch->last_offset_delta() < 0) {
+        return Error{
+            ErrorCode::corrupt_message,
+            fmt::format("at byte {}: record batch with the impossible last offset delta {}",
+                        position_, batch->last_offset_delta())};
     }
     if (!batch->is_whole()) return std::optional<RecordBatchView>();
     position_ += batch->size();

@@ -47,8 +47,8 @@ public:
     RecordBatchView() = default;
 
     // The batch that starts at the first of `bytes`. Needs its whole header there, the records may
-    // be missing (`is_whole`). CORRUPT_MESSAGE if the length is below a header's or the magic is
-    // not 2.
+    // be missing (`is_whole`). CORRUPT_MESSAGE if the length is below a header's, the magic is not
+    // 2 or the base offset cannot be.
     static Result<RecordBatchView> parse(ByteView bytes);
 
     Offset base_offset() const { return Offset(read<std::int64_t>(base_offset_position)); }
@@ -135,7 +135,7 @@ public:
     explicit BatchWalker(ByteView bytes) : bytes_(bytes) {}
 
     // The next whole batch; nothing at the end and where the last one is cut off. CORRUPT_MESSAGE
-    // where no batch can start. Checks no CRC.
+    // where no batch can start or where one would end before it starts. Checks no CRC.
     Result<std::optional<RecordBatchView>> next();
     // Where the next batch starts.
     std::size_t position() const { return position_; }

@@ -67,6 +67,12 @@ Result<RecordBatchView> only_batch(ByteView records) {
         return Error{ErrorCode::invalid_record,
                      fmt::format("no whole record batch in {} bytes of records", records.size())};
     }
+    const auto base_offset = load_big_endian<std::int64_t>(first->data() + base_offset_position);
+    if (base_offset != 0) {
+        return Error{
+            ErrorCode::invalid_record,
+            fmt::format("the base offset of a produced batch must be 0, but is {}", base_offset)};
+    }
     return RecordBatchView::parse(*first);
 }
 
@@ -77,11 +83,6 @@ Status check_header(const RecordBatchView& batch, const ValidationRules& rules) 
     if (batch.compression() == Compression::zstd && !rules.zstd_allowed) {
         return refuse(ErrorCode::unsupported_compression_type,
                       "zstd needs Produce requests of version 7 or above");
-    }
-    if (batch.base_offset() != Offset(0)) {
-        return refuse(ErrorCode::invalid_record,
-                      fmt::format("the base offset of a produced batch must be 0, but is {}",
-                                  batch.base_offset().value()));
     }
     if (batch.size() > static_cast<std::size_t>(rules.max_message_bytes)) {
         return refuse(ErrorCode::message_too_large,
@@ -135,7 +136,8 @@ public:
     RecordChecks(const RecordBatchView& batch, const ValidationRules& rules, WallTime now)
         : base_timestamp_(static_cast<std::uint64_t>(batch.base_timestamp().milliseconds)),
           needs_key_(rules.compacted),
-          forged_append_time_(batch.timestamp_type() == TimestampType::log_append_time) {
+          forged_append_time_(batch.timestamp_type() == TimestampType::log_append_time &&
+                              rules.timestamp_type == TimestampType::log_append_time) {
         if (rules.timestamp_type == TimestampType::create_time) {
             earliest_ =
                 saturating_difference(now.milliseconds, rules.timestamp_before_max_milliseconds);
@@ -478,7 +480,8 @@ Validated validate(const Bytes& records, const ValidationRules& rules, WallTime 
         auto recoded_bytes = recoded(batch, inflated_size, target, rules, max_timestamp, codecs);
         if (!recoded_bytes.ok()) return RejectedBatch{recoded_bytes.error(), {}};
         bytes = std::move(recoded_bytes).value();
-    } else if (append_time || max_timestamp != batch.max_timestamp()) {
+    } else if (append_time || max_timestamp != batch.max_timestamp() ||
+               batch.timestamp_type() != rules.timestamp_type) {
         Buffer copy(batch.size());
         std::copy_n(batch.bytes().begin(), batch.size(), copy.data());
         write_times(copy.data(), rules.timestamp_type, source, max_timestamp);

@@ -68,11 +68,15 @@ struct RejectedBatch {
 // Checks the records of one partition of a Produce request. Errors, as Kafka gives them:
 // - CORRUPT_MESSAGE: length or magic that cannot be, wrong CRC;
 // - INVALID_RECORD: no whole batch or more than one, magic other than 2, base offset other than 0,
-//   counts and offsets that disagree, a record that does not parse, damaged compression, a control
-//   batch, a producer id without sequence, a keyless record for a compacted topic;
+//   counts and offsets that disagree, a record that does not parse, a control batch, a producer id
+//   without sequence, a keyless record for a compacted topic;
 // - MESSAGE_TOO_LARGE, RECORD_LIST_TOO_LARGE: beyond the topic's or the segment's size;
-// - UNSUPPORTED_COMPRESSION_TYPE: zstd before its time, or a codec that does not exist;
-// - INVALID_TIMESTAMP: a record's timestamp is too far from `now`.
+// - UNSUPPORTED_COMPRESSION_TYPE: zstd before its time;
+// - INVALID_TIMESTAMP: a record's timestamp is too far from `now`, or claims LogAppendTime itself.
+// Where Kafka answers UNKNOWN_SERVER_ERROR, the reason is named: INVALID_RECORD for damaged
+// compression, UNSUPPORTED_COMPRESSION_TYPE for a codec that does not exist. What Kafka stores
+// although readers stumble over it is refused with INVALID_RECORD: offset deltas out of order,
+// sizes below -1, a negative producer epoch, bytes behind the end of a compressed stream.
 Expected<ValidatedBatch, RejectedBatch> validate(const Bytes& records, const ValidationRules& rules,
                                                  WallTime now, Codecs& codecs);
 

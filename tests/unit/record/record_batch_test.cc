@@ -76,6 +76,17 @@ TEST(RecordBatchView, RefusesWhatCannotBeAHeader) {
     bytes[magic_position] = 2;
     bytes[batch_length_position] = 0x80;
     EXPECT_EQ(RecordBatchView::parse(bytes).error().code, ErrorCode::corrupt_message);
+    for (const std::int64_t offset : {std::int64_t{-1}, INT64_MAX, INT64_MAX - INT32_MAX}) {
+        bytes = golden::bytes_of(golden::uncompressed);
+        store_big_endian(bytes.data() + base_offset_position, offset);
+        EXPECT_EQ(RecordBatchView::parse(bytes).error().code, ErrorCode::corrupt_message);
+    }
+}
+
+TEST(BatchWalker, RefusesABatchThatEndsBeforeItStarts) {
+    auto bytes = golden::bytes_of(golden::uncompressed);
+    store_big_endian(bytes.data() + last_offset_delta_position, std::int32_t{-1});
+    EXPECT_EQ(BatchWalker(bytes).next().error().code, ErrorCode::corrupt_message);
 }
 
 TEST(RecordBatchView, NoticesEachChangedByteThatTheChecksumCovers) {

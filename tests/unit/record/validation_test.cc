@@ -211,9 +211,16 @@ TEST(Validate, NamesEachTimestampOutOfRange) {
     EXPECT_EQ(
         code_of(raw(builder.build()), {.timestamp_before_max_milliseconds = 10, .compacted = true}),
         ErrorCode::invalid_timestamp);
-    // Only brokers set LogAppendTime.
-    EXPECT_EQ(code_of(with(golden_batch(), attributes_position, std::int16_t{timestamp_type_bit})),
+}
+
+TEST(Validate, LetsNoProducerClaimLogAppendTime) {
+    const Raw claim = with(golden_batch(), attributes_position, std::int16_t{timestamp_type_bit});
+    EXPECT_EQ(code_of(claim, {.timestamp_type = TimestampType::log_append_time}),
               ErrorCode::invalid_timestamp);
+    // A topic with create time takes the claim back, as Kafka does.
+    const auto result = validated(claim);
+    ASSERT_TRUE(result.ok());
+    EXPECT_EQ(raw(result->bytes), golden_batch());
 }
 
 TEST(Validate, TellsNoMoreRecordErrorsThanItsBound) {
