@@ -26,7 +26,7 @@ private:
     std::string path_;
 };
 
-class OsWorld final : public io::contract::World {
+class OsWorld : public io::contract::World {
 public:
     OsWorld() : time_(std::make_shared<PolicyTime>()), node_("test", time_, no_store()) {}
 
