@@ -1,0 +1,189 @@
+"""What producing and consuming cost the broker: CPU seconds per GB (1e9 bytes of batches), MB/s.
+
+The raw-wire client sends frames that were built before, and throws away what it fetches, so that the
+broker is what is measured. The floor is the same bytes through a socket into a file, and out of a
+file by sendfile, in this run. Kafka is warmed up with the same load first: the JVM compiles it.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import resource
+import socket
+import tempfile
+import threading
+import time
+from collections.abc import Callable
+
+from benchmarks.report import Report
+from benchmarks.servers import KafkaMissing, KafkaReference, Server, makers, measured
+from benchmarks.wire import PRODUCE, Connection, produce_body, record_batch
+
+CONFIG = {"num.partitions": "1", "log.retention.bytes": str(4 << 30)}
+LARGE = 1_000_000
+IN_FLIGHT = 5
+
+
+def produce_raw(server: Server, topic: str, batch: bytes, total_bytes: int) -> tuple[float, float]:
+    """Send the batch again and again, some requests ahead; CPU s/GB and MB/s."""
+    with Connection(server.port) as connection:
+        frame = memoryview(connection.frame(PRODUCE, 7, produce_body(topic, 0, batch, 1)))
+        count = total_bytes // len(batch)
+        with measured(server.pid) as load:
+            sent = 0
+            for received in range(count):
+                while sent < count and sent - received < IN_FLIGHT:
+                    connection.send_frame(frame)
+                    sent += 1
+                error = connection.produce_error(connection.receive())
+                assert error == 0, f"Produce answered {error}"
+    total = count * len(batch)
+    return load.cpu / (total / 1e9), total / load.seconds / 1e6
+
+
+def consume_raw(server: Server, topic: str, total_bytes: int) -> tuple[float, float]:
+    """Fetch 1 MB at a time from the beginning; CPU s/GB and MB/s."""
+    with Connection(server.port) as connection:
+        offset, total = 0, 0
+        with measured(server.pid) as load:
+            while total < total_bytes:
+                fetched = connection.fetch(topic, 0, offset, LARGE + 100_000)
+                assert fetched.error == 0, f"Fetch answered {fetched.error}"
+                assert fetched.next_offset > offset, "nothing was fetched"
+                offset, total = fetched.next_offset, total + fetched.size_bytes
+    return load.cpu / (total / 1e9), total / load.seconds / 1e6
+
+
+def round_trips(server: Server, topic: str, count: int) -> tuple[float, float]:
+    """One record produced and acknowledged at a time; p50 and p99 in ms."""
+    batch = record_batch(1, b"x" * 100)
+    times = []
+    with Connection(server.port) as connection:
+        frame = memoryview(connection.frame(PRODUCE, 7, produce_body(topic, 0, batch, -1)))
+        for _ in range(count):
+            began = time.perf_counter()
+            connection.send_frame(frame)
+            reply = connection.receive()
+            times.append(time.perf_counter() - began)
+            assert connection.produce_error(reply) == 0
+    times.sort()
+    return times[count // 2] * 1000, times[count * 99 // 100] * 1000
+
+
+def java_producer(server: Server, topic: str, record_bytes: int, total_bytes: int) -> float | None:
+    """Kafka's own kafka-producer-perf-test with its defaults; broker CPU s/GB."""
+    try:
+        kafka = KafkaReference()
+    except KafkaMissing:
+        return None
+    with tempfile.NamedTemporaryFile("w", suffix=".txt") as payload:
+        payload.write("x" * record_bytes + "\n")
+        payload.flush()
+        count = total_bytes // record_bytes
+        with measured(server.pid) as load:
+            done = kafka.tool(
+                "org.apache.kafka.tools.ProducerPerformance",
+                *("--topic", topic, "--num-records", str(count), "--throughput", "-1"),
+                *("--payload-file", payload.name),
+                *("--producer-props", f"bootstrap.servers=127.0.0.1:{server.port}", "acks=all"),
+                timeout=600,
+            )
+    assert done.returncode == 0, done.stderr[-2000:]
+    assert re.search(rf"{count} records sent", done.stdout), done.stdout[-2000:]
+    return load.cpu / (count * record_bytes / 1e9)
+
+
+def floors(total_bytes: int) -> tuple[float, float]:
+    """CPU s/GB of socket to file (read and write), and of file to socket by sendfile."""
+    chunk = b"x" * LARGE
+
+    def cost(work: Callable[[], None], peer: Callable[[], None]) -> float:
+        thread = threading.Thread(target=peer)
+        thread.start()
+        before = resource.getrusage(resource.RUSAGE_THREAD)
+        work()
+        after = resource.getrusage(resource.RUSAGE_THREAD)
+        thread.join()
+        used = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+        return used / (total_bytes / 1e9)
+
+    with socket.create_server(("127.0.0.1", 0)) as listener, tempfile.TemporaryFile() as file:
+        client = socket.create_connection(listener.getsockname())
+        accepted, _ = listener.accept()
+        with client, accepted:
+
+            def receive_into_file() -> None:
+                buffer = memoryview(bytearray(LARGE))
+                left = total_bytes
+                while left:
+                    count = accepted.recv_into(buffer, min(left, LARGE))
+                    os.write(file.fileno(), buffer[:count])
+                    left -= count
+
+            def send() -> None:
+                left = total_bytes
+                while left:
+                    part = chunk[: min(left, LARGE)]
+                    client.sendall(part)
+                    left -= len(part)
+
+            into_file = cost(receive_into_file, send)
+
+            def send_file() -> None:
+                position = 0
+                while position < total_bytes:
+                    position += os.sendfile(
+                        accepted.fileno(), file.fileno(), position, min(LARGE, total_bytes - position)
+                    )
+
+            def discard() -> None:
+                buffer = bytearray(LARGE)
+                left = total_bytes
+                while left:
+                    left -= client.recv_into(buffer)
+
+            return into_file, cost(send_file, discard)
+
+
+def run(runs: int) -> None:
+    """Print the table."""
+    report = Report("The data path of one broker")
+    total = 1_000_000_000
+    large = record_batch(LARGE // 1024, b"x" * 1012)
+    middle = record_batch(15, b"x" * 1012)
+    for make in makers():
+        server = make(CONFIG)
+        try:
+            with Connection(server.port) as connection:
+                for topic in ("large", "middle", "java", "single"):
+                    assert connection.create_topic(topic, 1) == 0
+                while not connection.has_leaders("single", 1):
+                    pass
+            if server.name == "kafka":
+                for _ in range(3):
+                    produce_raw(server, "large", large, total)
+                    consume_raw(server, "large", total)
+                    produce_raw(server, "middle", middle, total // 4)
+                    round_trips(server, "single", 20_000)
+            for _ in range(runs):
+                cpu, speed = produce_raw(server, "large", large, total)
+                report.add("produce, 1 MB batches: CPU s/GB", server.name, cpu, "≤ 0.8")
+                report.add("produce, 1 MB batches: MB/s", server.name, speed)
+                cpu, speed = consume_raw(server, "large", total)
+                report.add("consume, 1 MB fetches: CPU s/GB", server.name, cpu, "≤ 0.15")
+                report.add("consume, 1 MB fetches: MB/s", server.name, speed)
+                cpu, speed = produce_raw(server, "middle", middle, total // 4)
+                report.add("produce, 16 KB batches, raw wire: CPU s/GB", server.name, cpu)
+                java = java_producer(server, "java", 1024, total)
+                if java is not None:
+                    report.add("produce, Java's 16 KB batches of 1 KiB: CPU s/GB", server.name,
+                               java, "≤ 1.0")
+                p50, p99 = round_trips(server, "single", 10_000)
+                report.add("produce and acknowledgement: p50 ms", server.name, p50, "≤ 0.1")
+                report.add("produce and acknowledgement: p99 ms", server.name, p99, "≤ 0.3")
+        finally:
+            server.close()
+    report.print()
+    into_file, out_of_file = floors(total)
+    print(f"\nfloor: socket to file {into_file:.2f} CPU s/GB, file to socket {out_of_file:.2f}")
