@@ -1,6 +1,6 @@
 #include "embedded/broker.h"
 
-#include "kv/store.h"
+#include "kv/rocks_store.h"
 #include "metadata/broker_config.h"
 #include "os/node_ports.h"
 

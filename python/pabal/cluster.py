@@ -250,6 +250,21 @@ class Broker:
         self.stop(timeout=timeout)
         self.start(timeout=timeout)
 
+    def metrics(self) -> str:
+        """Counters and latencies since the start, in the text format that Prometheus reads.
+
+        Raises
+        ------
+        RuntimeError
+            If the broker runs in a process of its own: set ``pabal.metrics.listener`` and ask there.
+        """
+        if not isinstance(self._runner, _core.Broker):
+            raise RuntimeError(
+                "only a broker of this process tells its metrics here; "
+                "for others set pabal.metrics.listener and read http://host:port/metrics"
+            )
+        return self._runner.metrics()
+
     def __repr__(self) -> str:
         state = "running" if self.is_running else "not running"
         return f"<pabal.Broker {self._id} {self.address} {state}>"
