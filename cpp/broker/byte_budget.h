@@ -3,6 +3,7 @@
 // First come, first served. Lives on the broker's shard.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <deque>
 
@@ -19,12 +20,18 @@ public:
 
     // Now or not at all. What alone exceeds the limit is granted when nothing else is reserved.
     bool try_reserve(std::size_t bytes);
+    // For bytes that are in memory already: may exceed the limit.
+    void reserve_present(std::size_t bytes) { reserved_bytes_ += bytes; }
     // False: the deadline came first, or the budget was closed.
     io::Task<bool> reserve(std::size_t bytes, Instant deadline);
     void release(std::size_t bytes);
     // Every wait ends with false, now and later.
     void close();
 
+    // Nothing more may be read until something is released.
+    bool exhausted() const {
+        return limit_bytes_ > 0 && reserved_bytes_ >= static_cast<std::size_t>(limit_bytes_);
+    }
     std::size_t reserved_bytes() const { return reserved_bytes_; }
     std::size_t waiting_count() const { return waiting_.size(); }
 

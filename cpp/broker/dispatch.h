@@ -34,21 +34,25 @@ namespace pabal::broker {
 
 class Dispatch {
 public:
-    Dispatch(Context* context);
+    explicit Dispatch(Context* context);
     ~Dispatch();
+    Dispatch(const Dispatch&) = delete;
+    Dispatch& operator=(const Dispatch&) = delete;
 
     // What became of a frame.
     struct Answer {
         Rope reply;                 // With its length prefix; empty: nothing is sent.
         std::string close_because;  // Not empty: the connection is closed, nothing is sent.
     };
-    // A frame whose header was read and whose API and version this listener serves.
+    struct Row;
+    // A frame whose header was read, for an API and version that its listener serves.
     struct Call {
         RequestContext request;
         Bytes frame;
         std::size_t body_position = 0;
-        int row = -1;
-        bool pipelined() const;  // The next call of the same kind need not wait for this one's end.
+        Row* row = nullptr;  // Null: ApiVersions in a version that we do not know.
+        // The next request of this kind need not wait for this one's end (law 5).
+        bool pipelined() const;
     };
     // Reads the header. False: the connection is to be closed, for the reason in `close_because`.
     bool open(Bytes frame, Peer* peer, Instant received, Call* call, std::string* close_because);
@@ -56,9 +60,11 @@ public:
     io::Task<Answer> run(Call* call);
 
 private:
-    struct Row;
+    Answer unknown_api_versions(const Call& call) const;
+    void account(Row& row, const RequestContext& request, const Answer& answer);
+
     Context* context_;
-    std::vector<std::unique_ptr<Row>> rows_;  // By API key.
+    std::vector<std::unique_ptr<Row>> rows_;  // By API key; null where we serve nothing.
 };
 
 }  // namespace pabal::broker

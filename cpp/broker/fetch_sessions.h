@@ -6,8 +6,10 @@
 #pragma once
 
 #include <cstdint>
+#include <map>
 #include <memory>
 #include <string>
+#include <string_view>
 #include <unordered_map>
 #include <vector>
 
@@ -20,10 +22,6 @@
 namespace pabal::io {
 class Gate;
 }
-namespace pabal::runtime {
-class Partitions;
-}
-
 namespace pabal::broker {
 
 class FetchSession;
@@ -58,11 +56,12 @@ private:
     void partition_changed() override;
 
     FetchSession* session_ = nullptr;
-    // Neighbours in the news; null outside.
+    std::size_t place_ = 0;  // In the session's order.
+    // Neighbours in the news.
     FetchedPartition* previous_ = nullptr;
     FetchedPartition* next_ = nullptr;
     bool has_news_ = false;
-    bool looked_at_ = false;   // By the waiting fetch, since the last news.
+    bool fresh_ = false;     // Not looked at since its latest news.
 };
 
 class FetchSession {
@@ -73,11 +72,12 @@ public:
     FetchSession& operator=(const FetchSession&) = delete;
 
     std::int32_t id() const { return id_; }
+    // Which the next request must carry.
     std::int32_t epoch() const { return epoch_; }
     bool uses_topic_ids() const { return uses_topic_ids_; }
     std::size_t size() const { return partitions_.size(); }
 
-    // The partition, new or known; it has news from now on.
+    // The partition, new or known; it has news from now on. Names count without topic ids only.
     FetchedPartition* want(std::string_view topic_name, const TopicId& topic_id,
                            PartitionIndex index);
     bool forget(std::string_view topic_name, const TopicId& topic_id, PartitionIndex index);
@@ -85,29 +85,20 @@ public:
     // All partitions, in the order in which they were named first.
     const std::vector<FetchedPartition*>& in_order();
 
-    // What may have something to tell, the longest waiting first.
+    // What may have something to tell: what waits longest first.
     FetchedPartition* first_news() const { return news_first_; }
     static FetchedPartition* next_news(const FetchedPartition* partition) {
         return partition->next_;
     }
-    void add_news(FetchedPartition* partition);
-    // Nothing to tell until the next news.
+    // Nothing to tell until something happens.
     void remove_news(FetchedPartition* partition);
     // It was served: the others go first next time.
     void move_to_end(FetchedPartition* partition);
-    // News since the last call, for a fetch that waits: calls `look` for each, once.
-    template <class Look>
-    void look_at_news(Look look) {
-        // What `look` adds is looked at next time.
-        std::vector<FetchedPartition*> fresh;
-        fresh.swap(fresh_);
-        for (auto* partition : fresh) {
-            partition->looked_at_ = true;
-            look(*partition);
-        }
-    }
-    // The gate of the fetch that waits in this session, or null. Another that was there is opened:
-    // a newer request has taken its place.
+
+    // What had news since the last call; none of it stays fresh.
+    std::vector<FetchedPartition*> take_fresh();
+    // The fetch that waits in this session is woken through this gate. Another one that waits there
+    // is woken too: a newer request has taken its place.
     void set_waiting(io::Gate* gate);
     void stop_waiting(io::Gate* gate);
 
@@ -115,7 +106,7 @@ private:
     friend class FetchSessions;
     friend class FetchedPartition;
     struct Key {
-        std::string_view name;  // Into the partition; empty with topic ids.
+        std::string_view name;  // Of the partition's own; empty with topic ids.
         TopicId id;
         PartitionIndex index;
         bool operator==(const Key&) const = default;
@@ -123,7 +114,8 @@ private:
     struct KeyHash {
         std::size_t operator()(const Key& key) const;
     };
-    void news_of(FetchedPartition* partition);
+    Key key_of(std::string_view topic_name, const TopicId& topic_id, PartitionIndex index) const;
+    void add_news(FetchedPartition* partition);
     void unlink(FetchedPartition* partition);
 
     std::int32_t id_ = 0;
@@ -131,13 +123,13 @@ private:
     bool uses_topic_ids_;
     Instant created_;
     Instant last_used_;
-    std::size_t size_when_used_ = 0;
+    bool evictable_ = false;  // It was used when it was older than two minutes.
     std::unordered_map<Key, std::unique_ptr<FetchedPartition>, KeyHash> partitions_;
     std::vector<FetchedPartition*> order_;  // Null where one was forgotten.
-    bool order_has_holes_ = false;
+    std::size_t order_holes_ = 0;
     FetchedPartition* news_first_ = nullptr;
     FetchedPartition* news_last_ = nullptr;
-    std::vector<FetchedPartition*> fresh_;
+    std::vector<FetchedPartition*> fresh_;  // Null where one was forgotten.
     io::Gate* waiting_ = nullptr;
 };
 
@@ -146,15 +138,13 @@ class FetchSessions {
 public:
     FetchSessions(std::size_t max_sessions, Prng random);
 
-    // The session that a request continues, its epoch advanced and used `now`; or the error:
+    // The session that a request continues, its epoch advanced; or the error:
     // FETCH_SESSION_ID_NOT_FOUND, INVALID_FETCH_SESSION_EPOCH, FETCH_SESSION_TOPIC_ID_ERROR.
     struct Continued {
         ErrorCode error = ErrorCode::none;
         std::shared_ptr<FetchSession> session;
     };
     Continued resume(std::int32_t id, std::int32_t epoch, bool uses_topic_ids, Instant now);
-    // Call when the request has changed the session: its size decides who is evicted.
-    void used(FetchSession* session, Instant now);
     // Keeps `session` for later requests and gives it an id; 0 if there is no room for it. Makes
     // room by dropping a session unused for two minutes, or an old one that is smaller.
     std::int32_t keep(std::shared_ptr<FetchSession> session, Instant now);
@@ -172,7 +162,7 @@ private:
 
     std::size_t max_sessions_;
     Prng random_;
-    std::unordered_map<std::int32_t, std::shared_ptr<FetchSession>> sessions_;
+    std::map<std::int32_t, std::shared_ptr<FetchSession>> sessions_;
     std::uint64_t evicted_count_ = 0;
 };
 

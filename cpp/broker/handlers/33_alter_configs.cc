@@ -1,0 +1,18 @@
+// AlterConfigs: the whole of a resource's dynamic settings anew; what is not named is deleted. Old
+// clients have nothing else; IncrementalAlterConfigs replaces it.
+#include "broker/control_calls.h"
+#include "broker/dispatch.h"
+#include "wire/alter_configs.h"
+
+namespace pabal::broker {
+
+io::Task<wire::AlterConfigsResponse> handle_alter_configs(Context* context, RequestContext* request,
+                                                          wire::AlterConfigsRequest message) {
+    runtime::CallContext call = control_call(*context, 0);
+    wire::AlterConfigsResponse response =
+        co_await context->controller.alter_configs(std::move(message), request->version, call);
+    for (const auto& resource : response.responses) request->failed(resource.error_code);
+    co_return response;
+}
+
+}  // namespace pabal::broker

@@ -1,0 +1,43 @@
+// Hands out producer ids that no broker of the cluster has handed out before: from a block that the
+// controller has given to this broker (KIP-730). Lives on the broker's shard.
+#pragma once
+
+#include <cstdint>
+#include <vector>
+
+#include "base/ids.h"
+#include "base/result.h"
+#include "io/clock.h"
+#include "io/task.h"
+
+namespace pabal::io {
+class Gate;
+}
+namespace pabal::runtime {
+class Controller;
+}
+
+namespace pabal::broker {
+
+class ProducerIds {
+public:
+    // All outlive this object.
+    ProducerIds(io::Clock* clock, runtime::Controller* controller, BrokerId broker_id)
+        : clock_(clock), controller_(controller), broker_id_(broker_id) {}
+
+    // Errors: what the controller answers, REQUEST_TIMED_OUT at the deadline.
+    io::Task<Result<ProducerId>> next(Instant deadline);
+
+private:
+    io::Task<ErrorCode> fetch_block(Instant deadline);
+
+    io::Clock* clock_;
+    runtime::Controller* controller_;
+    BrokerId broker_id_;
+    ProducerId next_{0};
+    std::int32_t left_ = 0;
+    bool fetching_ = false;
+    std::vector<io::Gate*> waiting_;
+};
+
+}  // namespace pabal::broker

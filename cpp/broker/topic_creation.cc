@@ -1,0 +1,91 @@
+#include "broker/topic_creation.h"
+
+#include <algorithm>
+
+#include "io/gate.h"
+#include "runtime/controller.h"
+#include "wire/create_topics.h"
+
+namespace pabal::broker {
+
+struct TopicCreation::Creation {
+    std::vector<std::string> names;
+    std::map<std::string, ErrorCode> refused;
+    std::vector<io::Gate*> waiting;
+    bool done = false;
+};
+
+TopicCreation::TopicCreation(io::Clock* clock, runtime::Controller* controller, const Logger* log)
+    : clock_(clock), controller_(controller), log_(log) {}
+
+TopicCreation::~TopicCreation() {
+    ASSERT(running_.empty(), "the controller ends all creations before it goes");
+}
+
+io::Task<std::map<std::string, ErrorCode>> TopicCreation::create(std::vector<std::string> names,
+                                                                 Instant deadline) {
+    std::vector<std::shared_ptr<Creation>> awaited;
+    auto fresh = std::make_shared<Creation>();
+    for (std::string& name : names) {
+        auto found = running_.find(name);
+        if (found == running_.end()) {
+            running_.emplace(name, fresh);
+            fresh->names.push_back(name);
+        } else if (found->second != fresh &&
+                   std::find(awaited.begin(), awaited.end(), found->second) == awaited.end()) {
+            awaited.push_back(found->second);
+        }
+    }
+    if (!fresh->names.empty()) {
+        awaited.push_back(fresh);
+        io::detach(carry_out(fresh));
+    }
+    std::map<std::string, ErrorCode> refused;
+    for (std::shared_ptr<Creation> creation : awaited) {
+        if (!creation->done) {
+            io::Gate gate(*clock_);
+            creation->waiting.push_back(&gate);
+            bool opened = co_await gate.opened(deadline);
+            if (!opened) {
+                auto place = std::find(creation->waiting.begin(), creation->waiting.end(), &gate);
+                if (place != creation->waiting.end()) creation->waiting.erase(place);
+            }
+        }
+        refused.insert(creation->refused.begin(), creation->refused.end());
+    }
+    co_return refused;
+}
+
+io::Task<void> TopicCreation::carry_out(std::shared_ptr<Creation> creation) {
+    wire::CreateTopicsRequest request;
+    for (const std::string& name : creation->names) {
+        wire::CreateTopicsRequest::CreatableTopic topic;
+        topic.name = name;
+        topic.num_partitions = -1;
+        topic.replication_factor = -1;
+        request.topics.push_back(std::move(topic));
+    }
+    runtime::CallContext call;
+    call.deadline = clock_->now() + Duration::seconds(30);
+    wire::CreateTopicsResponse response = co_await controller_->create_topics(
+        std::move(request), wire::CreateTopicsRequest::max_version, call);
+    for (const auto& topic : response.topics) {
+        if (topic.error_code == ErrorCode::none) {
+            log_->info("created a topic that a client asked for",
+                       {{"topic", topic.name}, {"partitions", topic.num_partitions}});
+        } else if (topic.error_code != ErrorCode::topic_already_exists) {
+            creation->refused[topic.name] = topic.error_code;
+            log_->warning("could not create a topic that a client asked for",
+                          {{"topic", topic.name},
+                           {"error", error_name(topic.error_code)},
+                           {"reason", topic.error_message.value_or("")}});
+        }
+    }
+    for (const std::string& name : creation->names) running_.erase(name);
+    creation->done = true;
+    std::vector<io::Gate*> waiting = std::move(creation->waiting);
+    creation->waiting.clear();
+    for (io::Gate* gate : waiting) gate->open();
+}
+
+}  // namespace pabal::broker

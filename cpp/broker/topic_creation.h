@@ -1,0 +1,47 @@
+// Creates topics that a client asked about and that do not exist (auto.create.topics.enable). One
+// creation per name at a time, however many ask. Lives on the broker's shard.
+#pragma once
+
+#include <map>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "base/error_code.h"
+#include "base/log.h"
+#include "base/time.h"
+#include "io/task.h"
+
+namespace pabal::io {
+class Clock;
+class Gate;
+}  // namespace pabal::io
+namespace pabal::runtime {
+class Controller;
+}
+
+namespace pabal::broker {
+
+class TopicCreation {
+public:
+    // All outlive this object.
+    TopicCreation(io::Clock* clock, runtime::Controller* controller, const Logger* log);
+    ~TopicCreation();
+
+    // Ends when every topic of `names` was created or refused, at the latest at `deadline`; the
+    // creation goes on then. The names are valid ones. Answers what the controller said about those
+    // that it refused.
+    io::Task<std::map<std::string, ErrorCode>> create(std::vector<std::string> names,
+                                                      Instant deadline);
+
+private:
+    struct Creation;
+    io::Task<void> carry_out(std::shared_ptr<Creation> creation);
+
+    io::Clock* clock_;
+    runtime::Controller* controller_;
+    const Logger* log_;
+    std::map<std::string, std::shared_ptr<Creation>> running_;
+};
+
+}  // namespace pabal::broker

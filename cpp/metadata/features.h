@@ -1,0 +1,29 @@
+// The features of Kafka 4.3 and the levels at which this version of pabal could run them. A feature
+// that is not served yet stays at 0, whatever Kafka could do with it.
+#pragma once
+
+#include <array>
+#include <string_view>
+
+#include "metadata/cluster_image.h"
+#include "metadata/record.h"
+
+namespace pabal::metadata {
+
+struct SupportedFeature {
+    std::string_view name;
+    VersionRange versions;
+};
+
+// Ordered by name.
+inline constexpr std::array<SupportedFeature, 7> supported_features() {
+    return {{{"eligible.leader.replicas.version", {0, 0}},
+             {"group.version", {0, 0}},
+             {"kraft.version", {0, 1}},
+             {"metadata.version", {lowest_metadata_version, metadata_version_4_3}},
+             {"share.version", {0, 0}},
+             {"streams.version", {0, 0}},
+             {"transaction.version", {0, 0}}}};
+}
+
+}  // namespace pabal::metadata
