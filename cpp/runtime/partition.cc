@@ -235,6 +235,7 @@ ReadOutcome Partition::read(const replication::ReadPlace& place, replication::Is
     outcome.high_watermark = high_watermark();
     outcome.last_stable_offset = last_stable;
     outcome.log_start_offset = log_->log_start_offset();
+    outcome.readable_end = readable.bound;
     outcome.diverging = readable.diverging;
     if (outcome.diverging || place.offset >= readable.bound) return outcome;
 

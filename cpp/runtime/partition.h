@@ -73,6 +73,7 @@ struct ReadOutcome {
     Offset high_watermark{-1};
     Offset last_stable_offset{-1};
     Offset log_start_offset{-1};
+    Offset readable_end{-1};  // There may be more records than these, but none from here on.
     std::optional<replication::EpochEnd> diverging;
     Rope records;
     // Of a read of committed records only.

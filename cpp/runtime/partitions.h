@@ -128,6 +128,7 @@ public:
     io::Task<IoStatus> checkpoints_synced();
 
     const Traffic& traffic() const { return traffic_; }
+    void count_out(std::uint64_t bytes) { traffic_.bytes_out += bytes; }
     io::Clock& clock() const;
     io::Ports& ports() const { return *ports_; }
 
