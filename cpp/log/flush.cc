@@ -61,11 +61,6 @@ IoResult<LogFlush> PartitionLog::prepare_flush() {
             PABAL_TRY(add(file_path(log.directory, log.log_end, producer_snapshot_suffix)));
         }
     }
-    if (log.new_names) {
-        const std::string metadata = log.directory + "/partition.metadata";
-        PABAL_TRY_ASSIGN(const bool exists, log.disk.exists(metadata));
-        if (exists) PABAL_TRY(add(metadata));
-    }
     flush.standing_ = log.current_standing();
     flush.new_names_ = log.new_names;
     flush.truncations_ = log.truncations;
