@@ -6,7 +6,6 @@
 // that was proposed, so that two of them cannot both create one topic.
 #pragma once
 
-#include <deque>
 #include <functional>
 #include <memory>
 #include <optional>
@@ -14,10 +13,8 @@
 #include <vector>
 
 #include "base/ids.h"
-#include "base/prng.h"
 #include "base/result.h"
 #include "base/time.h"
-#include "io/gate.h"
 #include "io/ports.h"
 #include "io/task.h"
 #include "metadata/broker_config.h"
@@ -25,6 +22,9 @@
 #include "metadata/cluster_image.h"
 #include "runtime/quorum.h"
 
+namespace pabal {
+class Logger;
+}
 namespace pabal::wire {
 struct AllocateProducerIdsRequest;
 struct AllocateProducerIdsResponse;
@@ -48,10 +48,6 @@ struct UnregisterBrokerRequest;
 struct UnregisterBrokerResponse;
 }  // namespace pabal::wire
 
-namespace pabal::controller {
-class Brokers;
-}
-
 namespace pabal::runtime {
 
 struct CallContext {
@@ -63,6 +59,8 @@ struct ControllerOptions {
     std::string cluster_id;
     Uuid incarnation;  // Of this process.
     std::vector<metadata::Endpoint> controller_endpoints;  // With the ports that were bound.
+    DirectoryId metadata_directory;  // Of the directory with the metadata log; may stay all zero.
+    const Logger* log = nullptr;     // Must outlive the controller, if given.
 };
 
 using ImagePointer = std::shared_ptr<const metadata::ClusterImage>;
@@ -87,8 +85,10 @@ public:
     // is committed and the subscribers know the first image. One sync in all.
     io::Task<Status> start(std::vector<metadata::Endpoint> endpoints,
                            std::vector<DirectoryId> directories);
-    // Resigns after telling the log of the orderly shutdown.
+    // Resigns after telling the log of the orderly shutdown. Requests in flight end first.
     io::Task<void> stop();
+    // Ends all waits and writes nothing more.
+    io::Task<void> kill();
 
     // What is committed; never null.
     const ImagePointer& image() const { return image_; }
@@ -119,6 +119,26 @@ public:
 
 private:
     struct State;
+    struct Waiter;
+
+    Status replay(const MetadataEntry& entry);
+    Status bootstrap();
+    Status register_controller();
+    Status register_local_broker(const std::vector<metadata::Endpoint>& endpoints,
+                                 const std::vector<DirectoryId>& directories);
+    // Proposes the records of an outcome, after which the next request sees them.
+    Status submit(const std::vector<metadata::Record>& records);
+    // Waits until everything submitted so far is published.
+    io::Task<Status> settled(Instant deadline);
+    template <class Response, class Plan>
+    io::Task<Response> answer(Plan plan, Instant deadline);
+    void committed(Offset high_watermark);
+    io::Task<void> publish();
+    void wake_waiters();
+    io::Task<void> drain();
+    bool snapshot_is_due() const;
+    void schedule_snapshot();
+    io::Task<void> take_snapshot();
 
     io::Ports ports_;
     const metadata::BrokerConfig& config_;

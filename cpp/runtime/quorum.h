@@ -17,6 +17,7 @@
 #include "io/gate.h"
 #include "io/ports.h"
 #include "io/task.h"
+#include "metadata/snapshot.h"
 #include "raft/quorum.h"
 
 namespace pabal::log {
@@ -28,27 +29,17 @@ namespace pabal::runtime {
 struct QuorumOptions {
     std::string directory;  // The metadata log directory; the log lies in __cluster_metadata-0 in it.
     BrokerId node_id;
-    DirectoryId directory_id;
     std::int32_t segment_bytes = 1 << 30;
     std::int64_t segment_milliseconds = 7LL * 24 * 3600 * 1000;
-    std::int64_t retention_bytes = 100 << 20;  // Of what a snapshot covers already.
-    std::int64_t retention_milliseconds = 7LL * 24 * 3600 * 1000;
 };
 
-// A metadata record (or control record) as it stands in the log or in a snapshot.
+// A record as it stands in the log or in a snapshot.
 struct MetadataEntry {
-    Offset offset;
+    Offset offset;             // In a snapshot: that of the last record it stands for.
     LeaderEpoch epoch;
     WallTime timestamp;
-    bool control = false;
-    ByteView key;
-    ByteView value;
-};
-
-struct SnapshotId {
-    Offset end_offset{0};  // The first offset that it does not contain.
-    LeaderEpoch epoch{0};
-    auto operator<=>(const SnapshotId&) const = default;
+    bool control = false;      // Then the value belongs to the quorum.
+    Bytes value;
 };
 
 class Quorum {
@@ -62,7 +53,7 @@ public:
     IoStatus open(const std::function<Status(const MetadataEntry&)>& replay);
     // True if open() found neither log nor snapshot: the caller proposes the bootstrap records.
     bool fresh() const { return fresh_; }
-    std::optional<SnapshotId> latest_snapshot() const { return latest_snapshot_; }
+    std::optional<metadata::SnapshotId> latest_snapshot() const { return latest_snapshot_; }
 
     // Stands for election; with one voter this node leads at once, in the next epoch. Nothing is
     // on disk yet: the first sync covers quorum-state and what is proposed meanwhile.
@@ -71,19 +62,20 @@ public:
     // `committed` reaches it. Errors: not_controller when this node does not lead,
     // kafka_storage_error when the disk refuses (nothing stands then).
     Result<Offset> propose(const std::vector<Bytes>& records);
-    // Waits until `offset` is committed: none, or why it never will be.
-    io::Task<Status> committed(Offset offset, Instant deadline);
     // Called on the shard after the high watermark moved.
     void on_commit(std::function<void(Offset high_watermark)> action);
     // Called once when the metadata log can no longer be trusted (a failed sync); the node must stop.
     void on_failure(std::function<void(IoError)> action);
 
-    // Writes `records` as the snapshot of everything below `id.end_offset` and drops what it makes
-    // superfluous. Runs on the disk pool.
-    io::Task<IoStatus> snapshot(SnapshotId id, WallTime last_timestamp, std::vector<Bytes> records);
+    // Writes `records` as the snapshot of everything below `id.end_offset`, durably, and drops the
+    // log and the snapshots that it makes superfluous. The work is done on the disk pool.
+    io::Task<IoStatus> snapshot(metadata::SnapshotId id, WallTime last_contained,
+                                std::vector<Bytes> records);
 
     // Gives leadership up and closes the files; pending proposals end with not_controller.
     io::Task<void> stop();
+    // Ends without another write; the sync that is under way is waited for.
+    io::Task<void> kill();
 
     bool is_leader() const;
     BrokerId leader() const;
@@ -94,9 +86,14 @@ public:
     std::int64_t bytes_since_snapshot() const { return bytes_since_snapshot_; }
 
 private:
-    struct Waiter;
-    io::Task<void> sync_loop();
-    void carry_out();
+    struct Sync;
+    IoStatus open_log();
+    IoStatus read_log(const std::function<Status(const MetadataEntry&)>& replay);
+    IoStatus load_snapshot(const std::function<Status(const MetadataEntry&)>& replay);
+    Result<Offset> append_ready(Result<Offset> last);
+    void start_sync();
+    io::Task<void> sync_until_done();
+    io::Task<void> drain();
     void fail(IoError error);
 
     io::Ports ports_;
@@ -105,15 +102,16 @@ private:
     raft::Quorum machine_;
     std::unique_ptr<log::PartitionLog> log_;
     bool fresh_ = false;
-    std::optional<SnapshotId> latest_snapshot_;
+    std::optional<metadata::SnapshotId> latest_snapshot_;
     std::int64_t bytes_since_snapshot_ = 0;
-    std::vector<Waiter*> waiters_;
     std::function<void(Offset)> commit_action_;
     std::function<void(IoError)> failure_action_;
+    std::optional<raft::QuorumState> unsaved_state_;
+    Offset durable_end_{0};
     bool syncing_ = false;
     bool stopped_ = false;
-    std::optional<IoError> failure_;
-    std::optional<raft::QuorumState> unsaved_state_;
+    bool failed_ = false;
+    io::Gate* idle_gate_ = nullptr;  // Opened when the last sync has ended, if somebody waits.
 };
 
 }  // namespace pabal::runtime

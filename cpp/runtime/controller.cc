@@ -1,0 +1,572 @@
+#include "runtime/controller.h"
+
+#include <algorithm>
+#include <deque>
+#include <utility>
+
+#include "base/assert.h"
+#include "base/log.h"
+#include "controller/brokers.h"
+#include "controller/configs.h"
+#include "controller/leadership.h"
+#include "controller/topics.h"
+#include "io/gate.h"
+#include "metadata/image_loader.h"
+#include "metadata/record.h"
+#include "metadata/snapshot.h"
+#include "wire/describe_quorum.h"
+
+namespace pabal::runtime {
+namespace {
+
+using metadata::ClusterDelta;
+using metadata::ClusterImage;
+using metadata::Record;
+
+constexpr std::uint64_t bootstrap_limit_bytes = 1 << 20;
+constexpr std::string_view metadata_topic = "__cluster_metadata";
+
+QuorumOptions quorum_options(const metadata::BrokerConfig& config) {
+    QuorumOptions options;
+    options.directory = config.metadata_log_directory();
+    options.node_id = config.node_id();
+    options.segment_bytes =
+        static_cast<std::int32_t>(config.integer("metadata.log.segment.bytes"));
+    options.segment_milliseconds = config.integer("metadata.log.segment.ms");
+    return options;
+}
+
+Record feature_level(std::string name, std::int16_t level) {
+    wire::FeatureLevelRecord record;
+    record.name = std::move(name);
+    record.feature_level = level;
+    return record;
+}
+
+std::int16_t level_of(const ClusterImage& image) {
+    return image.metadata_version() > 0 ? image.metadata_version()
+                                        : metadata::metadata_version_4_3;
+}
+
+// What an outcome that could not be committed says to those who asked.
+void refuse(wire::CreateTopicsResponse& response, const Error& error) {
+    for (auto& topic : response.topics) {
+        if (topic.error_code != ErrorCode::none) continue;
+        std::string name = std::move(topic.name);
+        topic = {};
+        topic.name = std::move(name);
+        topic.error_code = error.code;
+        topic.error_message = error.message;
+    }
+}
+template <class Items>
+void refuse_items(Items& items, const Error& error) {
+    for (auto& item : items) {
+        if (item.error_code != ErrorCode::none) continue;
+        item.error_code = error.code;
+        item.error_message = error.message;
+    }
+}
+void refuse(wire::DeleteTopicsResponse& response, const Error& error) {
+    refuse_items(response.responses, error);
+}
+void refuse(wire::CreatePartitionsResponse& response, const Error& error) {
+    refuse_items(response.results, error);
+}
+void refuse(wire::AlterConfigsResponse& response, const Error& error) {
+    refuse_items(response.responses, error);
+}
+void refuse(wire::IncrementalAlterConfigsResponse& response, const Error& error) {
+    refuse_items(response.responses, error);
+}
+void refuse(wire::AllocateProducerIdsResponse& response, const Error& error) {
+    response = {};
+    response.error_code = error.code;
+}
+void refuse(wire::BrokerRegistrationResponse& response, const Error& error) {
+    response = {};
+    response.error_code = error.code;
+}
+void refuse(wire::BrokerHeartbeatResponse& response, const Error& error) {
+    response = {};
+    response.error_code = error.code;
+}
+void refuse(wire::UnregisterBrokerResponse& response, const Error& error) {
+    response.error_code = error.code;
+    response.error_message = error.message;
+}
+
+}  // namespace
+
+struct Controller::Waiter {
+    Waiter(io::Clock& clock, Offset wanted) : gate(clock), offset(wanted) {}
+    io::Gate gate;
+    Offset offset;  // Published with this record.
+};
+
+struct Controller::State {
+    State(const metadata::BrokerConfig& config, Prng random)
+        : topics(config, random) {}
+
+    // Proposed, not yet published.
+    struct Pending {
+        Offset last;
+        ClusterImage image;  // With everything up to `last`.
+        ClusterDelta delta;
+    };
+
+    metadata::ImageLoader loader;
+    ClusterImage head;  // With everything that was proposed.
+    controller::Topics topics;
+    std::deque<Pending> pending;
+    std::vector<ImageSubscriber> subscribers;
+    std::function<void(IoError)> failure_action;
+    std::vector<Waiter*> waiters;
+    Offset committed_end{0};
+    bool first_image = true;  // None was published so far.
+    bool publishing = false;
+    bool snapshotting = false;
+    bool stopping = false;
+    std::optional<Error> failure;
+    std::optional<WallTime> last_snapshot;
+    io::TimerId snapshot_timer = 0;
+    io::Gate* idle_gate = nullptr;  // Opened when nothing is being published, if somebody waits.
+};
+
+Controller::Controller(io::Ports ports, const metadata::BrokerConfig& config,
+                       ControllerOptions options)
+    : ports_(std::move(ports)),
+      config_(config),
+      options_(std::move(options)),
+      quorum_(std::make_unique<Quorum>(ports_, quorum_options(config))),
+      image_(std::make_shared<const ClusterImage>()),
+      state_(std::make_unique<State>(config, ports_.random.fork("controller"))) {
+    quorum_->on_commit([this](Offset high_watermark) { committed(high_watermark); });
+    quorum_->on_failure([this](IoError error) {
+        state_->failure = Error{ErrorCode::kafka_storage_error,
+                                "the metadata log failed: " + error.message};
+        if (options_.log)
+            options_.log->error("metadata log failed", {{"reason", error.message}});
+        wake_waiters();
+        if (state_->failure_action) state_->failure_action(std::move(error));
+    });
+}
+
+Controller::~Controller() = default;
+
+void Controller::subscribe(ImageSubscriber subscriber) {
+    state_->subscribers.push_back(std::move(subscriber));
+}
+
+void Controller::on_failure(std::function<void(IoError)> action) {
+    state_->failure_action = std::move(action);
+}
+
+Status Controller::replay(const MetadataEntry& entry) {
+    if (entry.control) {
+        state_->loader.skip(entry.offset, entry.epoch, entry.timestamp);
+        return {};
+    }
+    PABAL_TRY_ASSIGN(const Record record, metadata::decode(entry.value));
+    return state_->loader.replay(record, entry.offset, entry.epoch, entry.timestamp);
+}
+
+io::Task<Status> Controller::start(std::vector<metadata::Endpoint> endpoints,
+                                   std::vector<DirectoryId> directories) {
+    auto opened = quorum_->open([this](const MetadataEntry& entry) { return replay(entry); });
+    if (!opened.ok()) co_return Error{ErrorCode::kafka_storage_error, opened.error().message};
+    // Whoever began the transaction no longer leads.
+    state_->loader.abandon_transaction();
+    state_->head = state_->loader.image();
+    state_->loader = metadata::ImageLoader();
+    if (quorum_->latest_snapshot()) state_->last_snapshot = ports_.clock.wall_now();
+
+    auto status = quorum_->elect();
+    if (status.ok()) status = bootstrap();
+    if (status.ok()) status = register_controller();
+    if (status.ok()) status = register_local_broker(endpoints, directories);
+    if (!status.ok()) co_return status;
+    const Instant never = Instant::never();
+    auto published = co_await settled(never);
+    if (published.ok()) schedule_snapshot();
+    co_return published;
+}
+
+// The first records of a cluster: those that the directory was formatted with, or our own.
+Status Controller::bootstrap() {
+    if (state_->head.metadata_version() > 0) return {};
+    auto wrong = [](const IoError& error) {
+        return Error{ErrorCode::kafka_storage_error, error.message};
+    };
+    const std::string path =
+        config_.metadata_log_directory() + "/" + std::string(metadata::bootstrap_file);
+    std::vector<Record> records;
+    auto exists = ports_.disk.exists(path);
+    if (!exists.ok()) return wrong(exists.error());
+    if (*exists) {
+        auto content = io::read_file(ports_.disk, path, bootstrap_limit_bytes);
+        if (!content.ok()) return wrong(content.error());
+        auto read = metadata::read_snapshot(Bytes::copy_of(*content), [&](Bytes value) -> Status {
+            PABAL_TRY_ASSIGN(Record record, metadata::decode(value));
+            records.push_back(std::move(record));
+            return {};
+        });
+        if (!read.ok()) return Error{read.error().code, path + ": " + read.error().message};
+    } else {
+        records.push_back(feature_level("metadata.version", metadata::metadata_version_4_3));
+        std::vector<Bytes> frames;
+        for (const Record& record : records)
+            frames.push_back(metadata::encode(record, metadata::metadata_version_4_3));
+        std::string content;
+        const WallTime now = ports_.clock.wall_now();
+        for (const Bytes& batch :
+             metadata::snapshot_batches(frames, LeaderEpoch(0), WallTime{0}, now))
+            content.append(batch.text());
+        // Its content is in the log as well, which is synced.
+        auto written = io::replace_file_unsynced(ports_.disk, path, content);
+        if (!written.ok()) return wrong(written.error());
+    }
+    return submit(records);
+}
+
+Status Controller::register_controller() {
+    wire::RegisterControllerRecord record;
+    record.controller_id = config_.node_id();
+    record.incarnation_id = options_.incarnation;
+    for (const metadata::Endpoint& endpoint : options_.controller_endpoints)
+        record.end_points.push_back(
+            {endpoint.name, endpoint.host, endpoint.port, endpoint.security_protocol});
+    record.features.push_back({"kraft.version", 0, 0});
+    record.features.push_back({"metadata.version", metadata::lowest_metadata_version,
+                               metadata::metadata_version_4_3});
+    return submit({record});
+}
+
+Status Controller::register_local_broker(const std::vector<metadata::Endpoint>& endpoints,
+                                         const std::vector<DirectoryId>& directories) {
+    wire::BrokerRegistrationRequest request;
+    request.broker_id = config_.node_id();
+    request.cluster_id = options_.cluster_id;
+    request.incarnation_id = options_.incarnation;
+    for (const metadata::Endpoint& endpoint : endpoints)
+        request.listeners.push_back(
+            {endpoint.name, endpoint.host, endpoint.port, endpoint.security_protocol});
+    request.features.push_back({"metadata.version", metadata::lowest_metadata_version,
+                                metadata::metadata_version_4_3});
+    // Levels that another implementation finalised in this directory do no harm where nothing of
+    // them is served.
+    for (const auto& [name, level] : state_->head.features())
+        if (name != "metadata.version") request.features.push_back({name, 0, level});
+    request.rack = config_.value("broker.rack");
+    request.log_dirs = directories;
+
+    auto outcome = controller::register_broker(request, controller::Predecessor::is_dead,
+                                               options_.cluster_id, quorum_->log_end_offset(),
+                                               state_->head);
+    if (outcome.response.error_code != ErrorCode::none)
+        return Error{outcome.response.error_code,
+                     "the broker of this node could not register with its controller"};
+    broker_epoch_ = outcome.response.broker_epoch;
+    metadata::BrokerImage self;
+    self.id = request.broker_id;
+    self.epoch = broker_epoch_;
+    outcome.records.push_back(controller::registration_change(self, -1, 0));
+    controller::broker_restarted(state_->head, self.id, outcome.records);
+    return submit(outcome.records);
+}
+
+Status Controller::submit(const std::vector<Record>& records) {
+    if (records.empty()) return {};
+    if (state_->failure) return *state_->failure;
+    ClusterImage next = state_->head;
+    ClusterDelta delta;
+    for (const Record& record : records) {
+        auto replayed = next.replay(record, &delta);
+        ASSERT(replayed.ok(), "what the controller decides can be replayed");
+    }
+    const std::int16_t level = level_of(next);
+    std::vector<Bytes> frames;
+    frames.reserve(records.size());
+    for (const Record& record : records) frames.push_back(metadata::encode(record, level));
+    PABAL_TRY_ASSIGN(const Offset last, quorum_->propose(frames));
+    next.advance(last, quorum_->epoch(), ports_.clock.wall_now());
+    state_->head = next;
+    state_->pending.push_back({last, std::move(next), std::move(delta)});
+    return {};
+}
+
+void Controller::committed(Offset high_watermark) {
+    state_->committed_end = high_watermark;
+    if (state_->publishing) return;
+    if (state_->pending.empty() || state_->pending.front().last >= high_watermark) return;
+    state_->publishing = true;
+    io::detach(publish());
+}
+
+io::Task<void> Controller::publish() {
+    State& state = *state_;
+    while (!state.stopping && !state.pending.empty() &&
+           state.pending.front().last < state.committed_end) {
+        ClusterDelta merged;
+        std::shared_ptr<const ClusterImage> image;
+        while (!state.pending.empty() && state.pending.front().last < state.committed_end) {
+            State::Pending& next = state.pending.front();
+            if (!state.first_image) merged.merge(std::move(next.delta));
+            image = std::make_shared<const ClusterImage>(std::move(next.image));
+            state.pending.pop_front();
+        }
+        // Before, nobody knew anything: all of it is news.
+        if (state.first_image) merged = ClusterDelta::all_of(*image);
+        state.first_image = false;
+        auto delta = std::make_shared<const ClusterDelta>(std::move(merged));
+        for (std::size_t i = 0; i < state.subscribers.size(); ++i) {
+            ImageSubscriber subscriber = state.subscribers[i];
+            std::shared_ptr<const ClusterDelta> news = delta;
+            ImagePointer told = image;
+            co_await subscriber(news, told);
+        }
+        image_ = image;
+        wake_waiters();
+        if (snapshot_is_due()) io::detach(take_snapshot());
+    }
+    state.publishing = false;
+    if (state.idle_gate) state.idle_gate->open();
+}
+
+void Controller::wake_waiters() {
+    for (Waiter* waiter : state_->waiters)
+        if (state_->failure || state_->stopping || waiter->offset <= image_->offset())
+            waiter->gate.open();
+}
+
+io::Task<Status> Controller::settled(Instant deadline) {
+    const Offset wanted = state_->head.offset();
+    if (wanted <= image_->offset()) co_return Status();
+    Waiter waiter(ports_.clock, wanted);
+    state_->waiters.push_back(&waiter);
+    auto opened = co_await waiter.gate.opened(deadline);
+    std::erase(state_->waiters, &waiter);
+    if (wanted <= image_->offset()) co_return Status();
+    if (state_->failure) co_return *state_->failure;
+    if (opened)
+        co_return Error{ErrorCode::not_controller, "this node stops being the active controller"};
+    co_return Error{ErrorCode::request_timed_out,
+                    "the change was not committed in time; it may still take effect"};
+}
+
+// Lets a machine judge the request at this moment, and answers once its records are committed and
+// applied here; a request that changes nothing still waits for what it may have seen.
+template <class Response, class Plan>
+io::Task<Response> Controller::answer(Plan plan, Instant deadline) {
+    if (state_->stopping || !quorum_->is_leader()) {
+        // What the machine would have said shows to whom the refusal goes.
+        auto planned = plan(state_->head);
+        Error error{ErrorCode::not_controller, "this node is not the active controller"};
+        if (state_->failure) error = *state_->failure;
+        refuse(planned.response, error);
+        co_return std::move(planned.response);
+    }
+    auto outcome = plan(state_->head);
+    auto submitted = submit(outcome.records);
+    if (!submitted.ok()) {
+        refuse(outcome.response, submitted.error());
+        co_return std::move(outcome.response);
+    }
+    auto done = co_await settled(deadline);
+    if (!done.ok()) refuse(outcome.response, done.error());
+    co_return std::move(outcome.response);
+}
+
+io::Task<wire::CreateTopicsResponse> Controller::create_topics(wire::CreateTopicsRequest request,
+                                                               int, CallContext context) {
+    auto plan = [&](const ClusterImage& image) { return state_->topics.create(request, image); };
+    auto response = co_await answer<wire::CreateTopicsResponse>(plan, context.deadline);
+    co_return response;
+}
+
+io::Task<wire::DeleteTopicsResponse> Controller::delete_topics(wire::DeleteTopicsRequest request,
+                                                               int version, CallContext context) {
+    auto plan = [&](const ClusterImage& image) {
+        return state_->topics.remove(request, version, image);
+    };
+    auto response = co_await answer<wire::DeleteTopicsResponse>(plan, context.deadline);
+    co_return response;
+}
+
+io::Task<wire::CreatePartitionsResponse> Controller::create_partitions(
+    wire::CreatePartitionsRequest request, int, CallContext context) {
+    auto plan = [&](const ClusterImage& image) {
+        return state_->topics.add_partitions(request, image);
+    };
+    auto response = co_await answer<wire::CreatePartitionsResponse>(plan, context.deadline);
+    co_return response;
+}
+
+io::Task<wire::AlterConfigsResponse> Controller::alter_configs(wire::AlterConfigsRequest request,
+                                                               int, CallContext context) {
+    auto plan = [&](const ClusterImage& image) {
+        return controller::alter_configs(request, config_, image);
+    };
+    auto response = co_await answer<wire::AlterConfigsResponse>(plan, context.deadline);
+    co_return response;
+}
+
+io::Task<wire::IncrementalAlterConfigsResponse> Controller::incremental_alter_configs(
+    wire::IncrementalAlterConfigsRequest request, int, CallContext context) {
+    auto plan = [&](const ClusterImage& image) {
+        return controller::alter_configs(request, config_, image);
+    };
+    auto response =
+        co_await answer<wire::IncrementalAlterConfigsResponse>(plan, context.deadline);
+    co_return response;
+}
+
+io::Task<wire::AllocateProducerIdsResponse> Controller::allocate_producer_ids(
+    wire::AllocateProducerIdsRequest request, int, CallContext context) {
+    auto plan = [&](const ClusterImage& image) {
+        return controller::allocate_producer_ids(request, image);
+    };
+    auto response = co_await answer<wire::AllocateProducerIdsResponse>(plan, context.deadline);
+    co_return response;
+}
+
+io::Task<wire::BrokerRegistrationResponse> Controller::register_broker(
+    wire::BrokerRegistrationRequest request, int, CallContext context) {
+    auto plan = [&](const ClusterImage& image) {
+        return controller::register_broker(request, controller::Predecessor::may_live,
+                                           options_.cluster_id, quorum_->log_end_offset(), image);
+    };
+    auto response = co_await answer<wire::BrokerRegistrationResponse>(plan, context.deadline);
+    co_return response;
+}
+
+io::Task<wire::BrokerHeartbeatResponse> Controller::broker_heartbeat(
+    wire::BrokerHeartbeatRequest request, int, CallContext context) {
+    auto plan = [&](const ClusterImage& image) { return controller::heartbeat(request, image); };
+    auto response = co_await answer<wire::BrokerHeartbeatResponse>(plan, context.deadline);
+    co_return response;
+}
+
+io::Task<wire::UnregisterBrokerResponse> Controller::unregister_broker(
+    wire::UnregisterBrokerRequest request, int, CallContext context) {
+    auto plan = [&](const ClusterImage& image) {
+        return controller::unregister_broker(request, image);
+    };
+    auto response = co_await answer<wire::UnregisterBrokerResponse>(plan, context.deadline);
+    co_return response;
+}
+
+wire::DescribeQuorumResponse Controller::describe_quorum(
+    const wire::DescribeQuorumRequest& request, int) const {
+    wire::DescribeQuorumResponse response;
+    const std::int64_t now = ports_.clock.wall_now().milliseconds;
+    for (const auto& asked : request.topics) {
+        auto& topic = response.topics.emplace_back();
+        topic.topic_name = asked.topic_name;
+        for (const auto& asked_partition : asked.partitions) {
+            auto& partition = topic.partitions.emplace_back();
+            partition.partition_index = asked_partition.partition_index;
+            if (asked.topic_name != metadata_topic ||
+                asked_partition.partition_index != PartitionIndex(0)) {
+                partition.error_code = ErrorCode::unknown_topic_or_partition;
+                partition.error_message =
+                    "The only quorum is that of partition 0 of " + std::string(metadata_topic) + ".";
+                continue;
+            }
+            if (!quorum_->is_leader()) {
+                partition.error_code = ErrorCode::not_leader_or_follower;
+                partition.error_message = "This node does not lead the metadata quorum.";
+                continue;
+            }
+            partition.leader_id = quorum_->leader();
+            partition.leader_epoch = quorum_->epoch();
+            partition.high_watermark = quorum_->high_watermark();
+            auto& voter = partition.current_voters.emplace_back();
+            voter.replica_id = config_.node_id();
+            voter.replica_directory_id = options_.metadata_directory;
+            voter.log_end_offset = quorum_->log_end_offset();
+            voter.last_fetch_timestamp = now;
+            voter.last_caught_up_timestamp = now;
+        }
+    }
+    auto& node = response.nodes.emplace_back();
+    node.node_id = config_.node_id();
+    for (const metadata::Endpoint& endpoint : options_.controller_endpoints)
+        node.listeners.push_back({endpoint.name, endpoint.host, endpoint.port});
+    return response;
+}
+
+bool Controller::snapshot_is_due() const {
+    return !state_->snapshotting && !state_->stopping && !state_->failure &&
+           quorum_->bytes_since_snapshot() >=
+               config_.integer("metadata.log.max.record.bytes.between.snapshots");
+}
+
+// The other reason for a snapshot: the last one has become old.
+void Controller::schedule_snapshot() {
+    const std::int64_t interval = config_.integer("metadata.log.max.snapshot.interval.ms");
+    if (interval == 0 || state_->stopping) return;
+    state_->snapshot_timer = ports_.clock.at_policy(
+        ports_.clock.policy_now() + Duration::milliseconds(interval), [this] {
+            if (!state_->snapshotting && !state_->failure && quorum_->bytes_since_snapshot() > 0)
+                io::detach(take_snapshot());
+            schedule_snapshot();
+        });
+}
+
+io::Task<void> Controller::take_snapshot() {
+    state_->snapshotting = true;
+    const ImagePointer image = image_;
+    std::vector<Bytes> frames;
+    for (const Record& record : image->records())
+        frames.push_back(metadata::encode(record, level_of(*image)));
+    const metadata::SnapshotId id{image->offset() + 1, image->epoch()};
+    const WallTime last_contained = image->timestamp();
+    auto written = co_await quorum_->snapshot(id, last_contained, std::move(frames));
+    if (options_.log && written.ok())
+        options_.log->info("metadata snapshot written", {{"end_offset", id.end_offset}});
+    if (options_.log && !written.ok())
+        options_.log->error("metadata snapshot failed", {{"reason", written.error().message}});
+    state_->snapshotting = false;
+    if (state_->idle_gate) state_->idle_gate->open();
+}
+
+// Until nothing of this object runs any more.
+io::Task<void> Controller::drain() {
+    ports_.clock.cancel(state_->snapshot_timer);
+    while (state_->publishing || state_->snapshotting) {
+        io::Gate idle(ports_.clock);
+        state_->idle_gate = &idle;
+        const Instant never = Instant::never();
+        auto opened = co_await idle.opened(never);
+        static_cast<void>(opened);
+        state_->idle_gate = nullptr;
+    }
+}
+
+io::Task<void> Controller::stop() {
+    const metadata::BrokerImage* self = state_->head.broker(config_.node_id());
+    if (self && quorum_->is_leader() && !self->in_controlled_shutdown) {
+        std::vector<Record> records{controller::registration_change(*self, 0, 1)};
+        controller::broker_leaves(state_->head, self->id, records);
+        auto submitted = submit(records);
+        if (submitted.ok()) {
+            const Instant never = Instant::never();
+            auto done = co_await settled(never);
+            static_cast<void>(done);
+        }
+    }
+    state_->stopping = true;
+    wake_waiters();
+    co_await drain();
+    co_await quorum_->stop();
+}
+
+io::Task<void> Controller::kill() {
+    state_->stopping = true;
+    wake_waiters();
+    co_await quorum_->kill();
+    co_await drain();
+}
+
+}  // namespace pabal::runtime

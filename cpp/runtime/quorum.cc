@@ -1,0 +1,341 @@
+#include "runtime/quorum.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "log/partition_log.h"
+#include "record/record.h"
+#include "record/record_batch.h"
+
+namespace pabal::runtime {
+namespace {
+
+constexpr std::int32_t read_bytes = 4 << 20;
+constexpr std::uint64_t state_limit_bytes = 1 << 20;
+// A snapshot holds what one image holds; beyond this something else stands in the file.
+constexpr std::uint64_t snapshot_limit_bytes = 1ull << 31;
+
+IoError at(const std::string& path, const Error& error) { return {0, path + ": " + error.message}; }
+
+// The topic id under which Kafka knows the metadata log.
+constexpr std::string_view partition_metadata =
+    "version: 0\ntopic_id: AAAAAAAAAAAAAAAAAAAAAQ";
+
+}  // namespace
+
+Quorum::Quorum(io::Ports ports, QuorumOptions options)
+    : ports_(std::move(ports)),
+      options_(std::move(options)),
+      directory_(options_.directory + "/__cluster_metadata-0"),
+      machine_(options_.node_id) {}
+
+Quorum::~Quorum() = default;
+
+void Quorum::on_commit(std::function<void(Offset)> action) { commit_action_ = std::move(action); }
+void Quorum::on_failure(std::function<void(IoError)> action) {
+    failure_action_ = std::move(action);
+}
+
+bool Quorum::is_leader() const { return machine_.role() == raft::Role::leader; }
+BrokerId Quorum::leader() const { return machine_.leader(); }
+LeaderEpoch Quorum::epoch() const { return machine_.epoch(); }
+Offset Quorum::high_watermark() const { return machine_.high_watermark(); }
+Offset Quorum::log_start_offset() const { return log_->log_start_offset(); }
+Offset Quorum::log_end_offset() const { return machine_.log_end(); }
+
+IoStatus Quorum::open(const std::function<Status(const MetadataEntry&)>& replay) {
+    PABAL_TRY_ASSIGN(const bool existed, ports_.disk.exists(directory_));
+    std::optional<raft::QuorumState> saved;
+    if (existed) {
+        const std::string path = directory_ + "/quorum-state";
+        PABAL_TRY_ASSIGN(const bool has_state, ports_.disk.exists(path));
+        if (has_state) {
+            PABAL_TRY_ASSIGN(const std::string text,
+                             io::read_file(ports_.disk, path, state_limit_bytes));
+            auto state = raft::QuorumState::parse(text);
+            if (!state.ok()) return at(path, state.error());
+            saved = *state;
+        }
+        PABAL_TRY(load_snapshot(replay));
+    } else {
+        PABAL_TRY(ports_.disk.make_directories(directory_));
+        PABAL_TRY(io::replace_file_unsynced(ports_.disk, directory_ + "/partition.metadata",
+                                            partition_metadata));
+    }
+    PABAL_TRY(open_log());
+    PABAL_TRY(read_log(replay));
+    fresh_ = !latest_snapshot_ && log_->log_end_offset() == Offset(0);
+    LeaderEpoch last_epoch = log_->latest_epoch().value_or(LeaderEpoch(0));
+    if (latest_snapshot_) last_epoch = std::max(last_epoch, latest_snapshot_->epoch);
+    auto started = machine_.start(std::move(saved), log_->log_end_offset(), last_epoch);
+    if (!started.ok()) return at(directory_, started.error());
+    return {};
+}
+
+IoStatus Quorum::open_log() {
+    log::LogConfig config;
+    config.segment_bytes = options_.segment_bytes;
+    config.segment_age = Duration::milliseconds(options_.segment_milliseconds);
+    config.max_message_bytes = INT32_MAX;
+    // Nothing but a snapshot makes metadata superfluous.
+    config.retention_milliseconds = -1;
+    log::LogCheckpoint checkpoint;
+    if (latest_snapshot_) checkpoint.log_start_offset = latest_snapshot_->end_offset;
+    PABAL_TRY_ASSIGN(log_, log::PartitionLog::open(ports_.disk, directory_, config, checkpoint,
+                                                   ports_.clock.wall_now()));
+    // A snapshot that was finished before the log was synced up to it stands for all of it.
+    if (latest_snapshot_ && log_->log_end_offset() < latest_snapshot_->end_offset)
+        PABAL_TRY(log_->truncate_fully_and_start_at(latest_snapshot_->end_offset));
+    durable_end_ = log_->log_start_offset();
+    return {};
+}
+
+IoStatus Quorum::load_snapshot(const std::function<Status(const MetadataEntry&)>& replay) {
+    PABAL_TRY_ASSIGN(const std::vector<io::DirectoryEntry> entries, ports_.disk.list(directory_));
+    for (const io::DirectoryEntry& entry : entries) {
+        const auto id = metadata::SnapshotId::parse(entry.name);
+        // Kafka writes an empty one at offset 0, which holds the voters of kraft.version 1.
+        if (!id || id->end_offset == Offset(0)) continue;
+        if (!latest_snapshot_ || *id > *latest_snapshot_) latest_snapshot_ = *id;
+    }
+    if (!latest_snapshot_) return {};
+    const std::string path = directory_ + "/" + latest_snapshot_->file_name();
+    PABAL_TRY_ASSIGN(const std::string content,
+                     io::read_file(ports_.disk, path, snapshot_limit_bytes));
+    MetadataEntry entry;
+    entry.offset = latest_snapshot_->end_offset - 1;
+    entry.epoch = latest_snapshot_->epoch;
+    auto header = metadata::read_snapshot(Bytes::copy_of(content), [&](Bytes value) -> Status {
+        entry.value = std::move(value);
+        return replay(entry);
+    });
+    if (!header.ok()) return at(path, header.error());
+    // The reader learns when the last record was written from an entry of its own.
+    entry.timestamp = header->last_contained;
+    entry.control = true;
+    entry.value = Bytes();
+    auto told = replay(entry);
+    if (!told.ok()) return at(path, told.error());
+    return {};
+}
+
+IoStatus Quorum::read_log(const std::function<Status(const MetadataEntry&)>& replay) {
+    const Offset end = log_->log_end_offset();
+    Offset next = log_->log_start_offset();
+    if (latest_snapshot_) next = std::max(next, latest_snapshot_->end_offset);
+    const Offset first = next;
+    while (next < end) {
+        auto read = log_->read(next, end, read_bytes, true);
+        if (!read.ok()) return at(directory_, read.error());
+        const auto bytes = read->records.flatten();
+        if (!bytes || bytes->empty())
+            return IoError{0, directory_ + ": the log could not be read at offset " +
+                                  std::to_string(next.value())};
+        record::BatchWalker walker(*bytes);
+        auto wrong = [&](const Error& error) {
+            return IoError{0, directory_ + ", at offset " + std::to_string(next.value()) + ": " +
+                                  error.message};
+        };
+        for (;;) {
+            auto batch = walker.next();
+            if (!batch.ok()) return wrong(batch.error());
+            if (!*batch) break;
+            const record::RecordBatchView& view = **batch;
+            if (view.compression() != record::Compression::none)
+                return wrong({ErrorCode::corrupt_message,
+                              "the batch is compressed, which metadata never is"});
+            bytes_since_snapshot_ += static_cast<std::int64_t>(view.size());
+            record::RecordReader reader(view, view.records());
+            for (;;) {
+                auto record = reader.next();
+                if (!record.ok()) return wrong(record.error());
+                if (!*record) break;
+                if ((*record)->offset < first) continue;
+                MetadataEntry entry;
+                entry.offset = (*record)->offset;
+                entry.epoch = view.leader_epoch();
+                entry.timestamp = (*record)->timestamp;
+                entry.control = view.is_control();
+                if (const auto value = (*record)->value)
+                    entry.value = bytes->slice(
+                        static_cast<std::size_t>(value->data() - bytes->data()), value->size());
+                auto replayed = replay(entry);
+                if (!replayed.ok()) return wrong(replayed.error());
+            }
+            next = view.next_offset();
+        }
+    }
+    return {};
+}
+
+Status Quorum::elect() {
+    PABAL_TRY(machine_.stand(ports_.clock.wall_now()));
+    log_->assign_epoch(machine_.epoch());
+    auto appended = append_ready(machine_.log_end() - 1);
+    if (!appended.ok()) return appended.error();
+    return {};
+}
+
+Result<Offset> Quorum::propose(const std::vector<Bytes>& records) {
+    if (failed_)
+        return Error{ErrorCode::kafka_storage_error,
+                     "the metadata log failed earlier; this node is about to stop"};
+    auto last = machine_.propose(records, ports_.clock.wall_now());
+    if (!last.ok())
+        return Error{ErrorCode::not_controller, "this node is not the active controller"};
+    return append_ready(*last);
+}
+
+// Writes what the machine wants appended; syncing follows.
+Result<Offset> Quorum::append_ready(Result<Offset> last) {
+    raft::Ready ready = machine_.take_ready();
+    if (ready.state) unsaved_state_ = std::move(ready.state);
+    for (const raft::AppendedRecords& appended : ready.batches) {
+        auto end = log_->append_as_follower(appended.batch, ports_.clock.wall_now());
+        if (!end.ok()) {
+            machine_.refused(appended.base_offset);
+            if (!log_->usable()) fail(IoError{0, directory_ + ": " + end.error().message});
+            return Error{ErrorCode::kafka_storage_error,
+                         "the metadata log refused the change: " + end.error().message};
+        }
+        bytes_since_snapshot_ += static_cast<std::int64_t>(appended.batch.size());
+    }
+    start_sync();
+    return last;
+}
+
+struct Quorum::Sync {
+    std::string state_path;
+    std::optional<raft::QuorumState> state;
+    LeaderEpoch epoch;
+    Offset end{0};
+    log::LogFlush flush;
+    IoStatus outcome;
+};
+
+void Quorum::start_sync() {
+    if (syncing_ || failed_ || stopped_) return;
+    syncing_ = true;
+    // Not at once: what is proposed within this turn shares the sync.
+    ports_.clock.post([this] { io::detach(sync_until_done()); });
+}
+
+io::Task<void> Quorum::sync_until_done() {
+    while (!failed_ && (unsaved_state_ || durable_end_ < machine_.log_end())) {
+        auto prepared = log_->prepare_flush();
+        if (!prepared.ok()) {
+            fail(prepared.error());
+            break;
+        }
+        Sync sync;
+        sync.state_path = directory_ + "/quorum-state";
+        sync.state = std::exchange(unsaved_state_, std::nullopt);
+        sync.epoch = machine_.epoch();
+        sync.end = machine_.log_end();
+        sync.flush = std::move(prepared).value();
+        io::Disk* disk = &ports_.disk;
+        Sync* work = &sync;
+        std::function<void()> run = [disk, work] {
+            if (work->state)
+                work->outcome = io::replace_file(*disk, work->state_path, work->state->text());
+            if (work->outcome.ok()) work->outcome = work->flush.run();
+        };
+        co_await ports_.disk.run(run);
+        if (!sync.outcome.ok()) {
+            fail(sync.outcome.error());
+            break;
+        }
+        log_->flushed(sync.flush);
+        durable_end_ = sync.end;
+        const Offset before = machine_.high_watermark();
+        machine_.durable(sync.epoch, sync.end);
+        if (machine_.high_watermark() > before && commit_action_)
+            commit_action_(machine_.high_watermark());
+    }
+    syncing_ = false;
+    if (idle_gate_) idle_gate_->open();
+}
+
+void Quorum::fail(IoError error) {
+    if (failed_) return;
+    failed_ = true;
+    machine_.resign();
+    if (failure_action_) failure_action_(std::move(error));
+}
+
+io::Task<IoStatus> Quorum::snapshot(metadata::SnapshotId id, WallTime last_contained,
+                                    std::vector<Bytes> records) {
+    const std::string path = directory_ + "/" + id.file_name();
+    const std::string directory = directory_;
+    const WallTime now = ports_.clock.wall_now();
+    io::Disk* disk = &ports_.disk;
+    IoStatus outcome;
+    IoStatus* result = &outcome;
+    const std::vector<Bytes>* content = &records;
+    std::function<void()> work = [=] {
+        std::string file;
+        for (const Bytes& batch :
+             metadata::snapshot_batches(*content, id.epoch, last_contained, now))
+            file.append(batch.text());
+        *result = io::replace_file(*disk, path, file);
+        if (!result->ok()) return;
+        // Older snapshots have become superfluous; the next one removes what cannot be removed now.
+        auto entries = disk->list(directory);
+        if (!entries.ok()) return;
+        for (const io::DirectoryEntry& entry : *entries) {
+            const auto other = metadata::SnapshotId::parse(entry.name);
+            if (!other || *other >= id) continue;
+            auto removed = disk->remove(directory + "/" + entry.name);
+            if (!removed.ok()) *result = removed;
+        }
+    };
+    co_await ports_.disk.run(work);
+    if (!outcome.ok() || stopped_) co_return outcome;
+    latest_snapshot_ = id;
+    bytes_since_snapshot_ = 0;
+    // The log goes on in a new segment, so that the old one can go.
+    const WallTime later = ports_.clock.wall_now();
+    outcome = log_->roll(later);
+    if (outcome.ok()) outcome = log_->raise_log_start_offset(id.end_offset);
+    if (!outcome.ok()) co_return outcome;
+    auto retained = log_->apply_retention(machine_.high_watermark(), later);
+    if (!retained.ok()) co_return retained.error();
+    for (const std::string& file : log_->take_deleted_files(WallTime{INT64_MAX})) {
+        auto removed = ports_.disk.remove(file);
+        if (!removed.ok()) co_return removed;
+    }
+    co_return outcome;
+}
+
+io::Task<void> Quorum::drain() {
+    if (!syncing_) co_return;
+    io::Gate idle(ports_.clock);
+    idle_gate_ = &idle;
+    const Instant never = Instant::never();
+    auto ended = co_await idle.opened(never);
+    static_cast<void>(ended);
+    idle_gate_ = nullptr;
+}
+
+io::Task<void> Quorum::stop() {
+    co_await drain();
+    stopped_ = true;
+    machine_.resign();
+    if (!log_ || failed_) co_return;
+    log::PartitionLog* log = log_.get();
+    const WallTime now = ports_.clock.wall_now();
+    IoStatus closed;
+    IoStatus* result = &closed;
+    std::function<void()> work = [log, now, result] { *result = log->close(now); };
+    co_await ports_.disk.run(work);
+    if (!closed.ok()) fail(closed.error());
+}
+
+io::Task<void> Quorum::kill() {
+    stopped_ = true;
+    failed_ = true;  // The sync under way is the last.
+    machine_.resign();
+    co_await drain();
+}
+
+}  // namespace pabal::runtime
