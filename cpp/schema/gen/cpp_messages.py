@@ -54,7 +54,16 @@ def literal(field):
     return number
 
 
+def empty_by_default(field):
+    """A tagged field that may be null and has no default is empty when it is absent, not null."""
+    composed = field.array or field.struct
+    return composed and field.nullable and field.tag is not None and field.default is None
+
+
 def initialiser(field):
+    if empty_by_default(field):
+        made = element_type(field)
+        return f" = std::vector<{made}>()" if field.array else f" = {made}()"
     value = literal(field)
     if value is not None:
         return f"{{{value}}}" if field.strong and field.strong != "ErrorCode" else f" = {value}"
@@ -65,6 +74,9 @@ def initialiser(field):
 
 def is_default(field, value):
     """A C++ condition: `value` is what the field is when nobody sets it."""
+    if empty_by_default(field):
+        empty = f"{value}->empty()" if field.array else f"*{value} == std::decay_t<decltype(*{value})>()"
+        return f"{value} && {empty}"
     if field.nullable or field.type == "records":
         return f"!{value}"
     if field.array or field.type in ("string", "bytes"):

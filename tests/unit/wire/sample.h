@@ -18,6 +18,9 @@ class Sampler {
 public:
     explicit Sampler(Prng& random) : random_(random) {}
 
+    // Whether numbers are small and none negative: some codecs take times for what they are.
+    static inline bool tame = false;
+
     bool chance(std::uint64_t numerator, std::uint64_t denominator) {
         return random_.chance(numerator, denominator);
     }
@@ -32,7 +35,7 @@ public:
     void value(std::int64_t& out) { out = number(); }
     void value(std::uint16_t& out) { out = static_cast<std::uint16_t>(number()); }
     void value(std::uint32_t& out) { out = static_cast<std::uint32_t>(number()); }
-    void value(ErrorCode& out) { out = static_cast<ErrorCode>(random_.between(-1, 133)); }
+    void value(ErrorCode& out) { out = static_cast<ErrorCode>(random_.between(tame ? 0 : -1, tame ? 100 : 133)); }
     void value(Uuid& out);
     void value(std::string& out);
     void value(Bytes& out);
@@ -99,8 +102,6 @@ struct Sample {
     Bytes (*encoded)(Prng& random, int version);
     // What went wrong when a random message was encoded, decoded and compared; empty if nothing.
     std::string (*round_trip)(Prng& random, int version);
-    // Decodes, and tells what `encode` makes of the result.
-    Result<Bytes> (*recoded)(const Bytes& frame, int version);
     // Decodes only.
     Status (*decoded)(const Bytes& frame, int version);
 };
@@ -111,7 +112,7 @@ const std::vector<Sample>& samples();
 template <class M>
 Sample sample_of(const char* name, const char* kind, int api_key) {
     Sample sample{name, kind, api_key, M::min_version, M::max_version, M::first_flexible,
-                  nullptr, nullptr, nullptr, nullptr};
+                  nullptr, nullptr, nullptr};
     sample.encoded = [](Prng& random, int version) {
         M message;
         Sampler sampler(random);
@@ -132,15 +133,6 @@ Sample sample_of(const char* name, const char* kind, int api_key) {
         if (!status.ok()) return status.error().message;
         if (reader.remaining() > 0) return std::to_string(reader.remaining()) + " bytes are left";
         return again == message ? "" : "another message came back";
-    };
-    sample.recoded = [](const Bytes& frame, int version) -> Result<Bytes> {
-        Reader reader(frame);
-        M message;
-        PABAL_TRY(decode(reader, message, version));
-        PABAL_TRY(reader.finish());
-        Writer writer;
-        encode(writer, message, version);
-        return *writer.take().flatten();
     };
     sample.decoded = [](const Bytes& frame, int version) {
         Reader reader(frame);
