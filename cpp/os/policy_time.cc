@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <chrono>
 #include <condition_variable>
+#include <thread>
 
 #include "base/assert.h"
 #include "os/shard.h"
@@ -12,7 +13,9 @@ namespace {
 
 // Three rounds: what a shard found ready while the first passed is seen by the third.
 constexpr int quiet_rounds = 3;
-constexpr auto longest_drain = std::chrono::seconds(1);
+// Clients that go on keep a cluster busy for ever; the disk is worth a longer wait.
+constexpr auto longest_traffic = std::chrono::milliseconds(20);
+constexpr auto longest_disk_work = std::chrono::seconds(5);
 
 }  // namespace
 
@@ -34,31 +37,43 @@ void PolicyTime::leave(Shard* shard) {
 }
 
 Instant PolicyTime::drain() {
-    const auto until = std::chrono::steady_clock::now() + longest_drain;
+    const auto start = std::chrono::steady_clock::now();
     Instant earliest = Instant::never();
     for (int quiet = 0; quiet < quiet_rounds;) {
-        const std::lock_guard shards_lock(shards_mutex_);
-        // Posts the survey to all shards, then waits for all.
-        std::mutex mutex;
-        std::condition_variable done;
-        std::size_t missing = shards_.size();
-        bool moved = false;
-        earliest = Instant::never();
-        for (Shard* shard : shards_) {
-            shard->post([&, shard] {
-                const Shard::Survey survey = shard->survey();
-                const std::lock_guard lock(mutex);
-                moved = moved || survey.moved;
-                earliest = std::min(earliest, survey.earliest_policy_timer);
-                if (--missing == 0) done.notify_one();
-            });
+        const Shard::Survey all = survey();
+        earliest = all.earliest_policy_timer;
+        quiet = all.moved || all.awaits_disk ? 0 : quiet + 1;
+        const auto elapsed = std::chrono::steady_clock::now() - start;
+        if (elapsed >= longest_disk_work) break;
+        if (elapsed >= longest_traffic && !all.awaits_disk) break;
+        if (all.awaits_disk && !all.moved) {
+            std::this_thread::sleep_for(std::chrono::microseconds(100));
         }
-        std::unique_lock lock(mutex);
-        done.wait(lock, [&] { return missing == 0; });
-        quiet = moved ? 0 : quiet + 1;
-        if (std::chrono::steady_clock::now() >= until) break;
     }
     return earliest;
+}
+
+Shard::Survey PolicyTime::survey() {
+    const std::lock_guard shards_lock(shards_mutex_);
+    // Posts the survey to all shards, then waits for all.
+    std::mutex mutex;
+    std::condition_variable done;
+    std::size_t missing = shards_.size();
+    Shard::Survey all;
+    for (Shard* shard : shards_) {
+        shard->post([&, shard] {
+            const Shard::Survey one = shard->survey();
+            const std::lock_guard lock(mutex);
+            all.moved = all.moved || one.moved;
+            all.awaits_disk = all.awaits_disk || one.awaits_disk;
+            all.earliest_policy_timer =
+                std::min(all.earliest_policy_timer, one.earliest_policy_timer);
+            if (--missing == 0) done.notify_one();
+        });
+    }
+    std::unique_lock lock(mutex);
+    done.wait(lock, [&] { return missing == 0; });
+    return all;
 }
 
 void PolicyTime::advance(Duration by) {

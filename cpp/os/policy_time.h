@@ -12,8 +12,14 @@
 
 namespace pabal::os {
 
-class DiskPool;
 class Shard;
+
+// What a shard says when it is asked whether it rests.
+struct ShardSurvey {
+    bool moved = false;        // Something was done since it was asked last.
+    bool awaits_disk = false;  // Work of its is on the disk pool.
+    Instant earliest_policy_timer = Instant::never();
+};
 
 class PolicyTime {
 public:
@@ -39,6 +45,7 @@ private:
 
     // Returns the earliest policy timer of all shards, once nothing moves any more.
     Instant drain();
+    ShardSurvey survey();
 
     std::mutex advancing_;     // One advance at a time.
     std::mutex shards_mutex_;  // Held while shards are surveyed: they cannot leave meanwhile.

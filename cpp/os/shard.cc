@@ -144,11 +144,13 @@ asio::io_context& Shard::loop() {
 }
 
 Shard::Survey Shard::survey() {
+    Survey result;
     // The survey itself is one thing handled.
-    const bool moved = handled_ - surveyed_ > 1 || !posted_.empty() ||
-                       outstanding_.load(std::memory_order_acquire) != 0;
+    result.moved = handled_ - surveyed_ > 1 || !posted_.empty();
+    result.awaits_disk = outstanding_.load(std::memory_order_acquire) != 0;
+    result.earliest_policy_timer = policy_timers_.earliest();
     surveyed_ = handled_;
-    return Survey{moved, policy_timers_.earliest()};
+    return result;
 }
 
 void Shard::main() {

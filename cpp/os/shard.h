@@ -55,12 +55,8 @@ public:
     void left() { outstanding_.fetch_add(1, std::memory_order_relaxed); }
     void returned() { outstanding_.fetch_sub(1, std::memory_order_release); }
 
-    // For PolicyTime, on the shard: has anything been done here since the last survey, or is
-    // anything still out?
-    struct Survey {
-        bool moved = false;
-        Instant earliest_policy_timer;
-    };
+    // For PolicyTime, on the shard: what was done here since the last survey, and what is to come.
+    using Survey = ShardSurvey;
     Survey survey();
 
 private:

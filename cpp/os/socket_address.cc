@@ -33,9 +33,8 @@ std::vector<SocketAddress> look_up(const io::Address& address, Purpose purpose, 
     freeaddrinfo(found);
     // Every interface: one IPv6 socket serves both families.
     if (!host && purpose == Purpose::listen) {
-        const auto v6 = std::find_if(addresses.begin(), addresses.end(), [](const auto& entry) {
-            return entry.family() == AF_INET6;
-        });
+        const auto v6 = std::find_if(addresses.begin(), addresses.end(),
+                                     [](const auto& entry) { return entry.family() == AF_INET6; });
         if (v6 != addresses.end()) std::iter_swap(addresses.begin(), v6);
     }
     return addresses;
