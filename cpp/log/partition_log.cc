@@ -222,6 +222,7 @@ Result<Offset> PartitionLog::append_as_follower(const Bytes& batches, WallTime n
         std::size_t last = first + 1;
         for (; last < pieces.size(); ++last) {
             const std::int64_t more = static_cast<std::int64_t>(pieces[last].batch.size());
+            if (log.active().size() + bytes + more > log.config.segment_bytes) break;
             must = fits(pieces[last], bytes + more);
             if (!must.ok()) return storage_error(must.error());
             if (*must) break;

@@ -73,7 +73,8 @@ TEST(OffsetIndexTest, TakesPreallocatedZerosForEmptySpace) {
         {
             OffsetIndex index(disk, path, Offset(100), 0);
             for (std::size_t i = 0; i < entries; ++i)
-                index.append(Offset(110 + static_cast<std::int64_t>(i)), 5000 + 10 * static_cast<int>(i));
+                index.append(Offset(110 + static_cast<std::int64_t>(i)),
+                             5000 + 10 * static_cast<int>(i));
             ASSERT_TRUE(index.file().write().ok());
         }
         disk.files.try_emplace(path, std::make_shared<MemoryDisk::Content>());

@@ -1,5 +1,5 @@
-// A disk in memory for the tests of the log: small, copyable as a whole (the moment of a crash), and
-// full or broken on request. The simulated disk is the one that loses unsynced writes.
+// A disk in memory for the tests of the log: small, copyable as a whole (the moment of a crash),
+// and full or broken on request. The simulated disk is the one that loses unsynced writes.
 #pragma once
 
 #include <algorithm>
@@ -34,6 +34,13 @@ public:
     MemoryDisk(const MemoryDisk& other) : directories(other.directories) {
         for (const auto& [path, content] : other.files)
             files[path] = std::make_shared<Content>(*content);
+    }
+
+    MemoryDisk& operator=(const MemoryDisk& other) {
+        MemoryDisk copy(other);
+        files.swap(copy.files);
+        directories.swap(copy.directories);
+        return *this;
     }
 
     std::vector<std::uint8_t>& bytes(const std::string& path) { return files.at(path)->bytes; }

@@ -48,10 +48,17 @@ void play(const std::vector<Step>& steps) {
             const auto status = state.check(batch, step.origin);
             if (!status.ok()) {
                 switch (status.error().code) {
-                    case ErrorCode::out_of_order_sequence_number: outcome = "gap"; break;
-                    case ErrorCode::invalid_producer_epoch: outcome = "fenced"; break;
-                    case ErrorCode::invalid_txn_state: outcome = "state"; break;
-                    default: outcome = status.error().message;
+                    case ErrorCode::out_of_order_sequence_number:
+                        outcome = "gap";
+                        break;
+                    case ErrorCode::invalid_producer_epoch:
+                        outcome = "fenced";
+                        break;
+                    case ErrorCode::invalid_txn_state:
+                        outcome = "state";
+                        break;
+                    default:
+                        outcome = status.error().message;
                 }
             }
         }
@@ -65,15 +72,15 @@ void play(const std::vector<Step>& steps) {
 
 TEST(ProducerStateTest, SequencesMustFollowOneAnother) {
     play({
-        {__LINE__, 1, 0, 0, 4, "ok"},            // offsets 0-4
-        {__LINE__, 1, 0, 5, 5, "ok"},            // 5
+        {__LINE__, 1, 0, 0, 4, "ok"},  // offsets 0-4
+        {__LINE__, 1, 0, 5, 5, "ok"},  // 5
         {__LINE__, 1, 0, 7, 7, "gap"},
-        {__LINE__, 1, 0, 6, 9, "ok"},            // 6-9
-        {__LINE__, 1, 0, 8, 9, "gap"},           // Half of a batch is no duplicate.
+        {__LINE__, 1, 0, 6, 9, "ok"},   // 6-9
+        {__LINE__, 1, 0, 8, 9, "gap"},  // Half of a batch is no duplicate.
         {__LINE__, 1, 0, 6, 9, "duplicate of 6"},
         {__LINE__, 1, 0, 0, 4, "duplicate of 0"},
-        {__LINE__, 2, 0, 0, 0, "ok"},            // Another producer has its own numbers.
-        {__LINE__, 3, 5, 77, 78, "ok"},          // A history may begin anywhere (KAFKA-5793).
+        {__LINE__, 2, 0, 0, 0, "ok"},    // Another producer has its own numbers.
+        {__LINE__, 3, 5, 77, 78, "ok"},  // A history may begin anywhere (KAFKA-5793).
         {__LINE__, 3, 5, 79, 79, "ok"},
     });
 }
@@ -95,7 +102,7 @@ TEST(ProducerStateTest, RemembersFiveBatches) {
 TEST(ProducerStateTest, SequencesWrapAround) {
     play({
         {__LINE__, 1, 0, INT32_MAX - 2, INT32_MAX - 1, "ok"},
-        {__LINE__, 1, 0, INT32_MAX, 1, "ok"},    // Three records: the largest, 0 and 1.
+        {__LINE__, 1, 0, INT32_MAX, 1, "ok"},  // Three records: the largest, 0 and 1.
         {__LINE__, 1, 0, 2, 2, "ok"},
         {__LINE__, 1, 0, INT32_MAX, 1, "duplicate of 2"},
     });
@@ -112,7 +119,7 @@ TEST(ProducerStateTest, EpochsFenceAndBeginAgainAtZero) {
         {__LINE__, 1, 0, 1, 1, "fenced"},
         {__LINE__, 1, 2, 1, 1, "gap"},
         {__LINE__, 1, 2, 0, 0, "ok"},
-        {__LINE__, 1, 1, 0, 0, "fenced"},        // Duplicates of an older epoch are none.
+        {__LINE__, 1, 1, 0, 0, "fenced"},  // Duplicates of an older epoch are none.
         {__LINE__, 1, 2, 0, 0, "duplicate of 1"},
     });
 }
@@ -141,7 +148,8 @@ ProducerBatch data(std::int64_t producer, std::int64_t base, std::int64_t last, 
     return batch;
 }
 
-ProducerBatch end(std::int64_t producer, std::int64_t offset, bool abort, int coordinator_epoch = 0) {
+ProducerBatch end(std::int64_t producer, std::int64_t offset, bool abort,
+                  int coordinator_epoch = 0) {
     ProducerBatch batch = data(producer, offset, offset, -1);
     batch.marker = ProducerBatch::Marker{abort, coordinator_epoch};
     return batch;
@@ -210,8 +218,8 @@ TEST(ProducerStateTest, SnapshotsKeepTheLastBatchAndOpenTransactions) {
         std::string damaged = snapshot;
         damaged[i] = static_cast<char>(damaged[i] ^ 1);
         EXPECT_FALSE(ProducerState().load_snapshot(as_bytes(damaged), now, day).ok()) << i;
-        EXPECT_FALSE(
-            ProducerState().load_snapshot(as_bytes(snapshot.substr(0, i)), now, day).ok()) << i;
+        EXPECT_FALSE(ProducerState().load_snapshot(as_bytes(snapshot.substr(0, i)), now, day).ok())
+            << i;
     }
 }
 
