@@ -161,6 +161,16 @@ void Connection::reset() {
     wake();
 }
 
+void Connection::expire() {
+    if (writing_) {
+        reset();
+    } else {
+        input_ended_ = true;
+        stream_->close();
+        wake();
+    }
+}
+
 bool Connection::may_read() const {
     if (input_ended_ || broken_ || calls_.size() >= read_ahead_frames) return false;
     if (held_bytes_ >= read_ahead_bytes) return false;

@@ -66,6 +66,9 @@ public:
     // Closed at once, with a reset; replies are dropped.
     void reset();
 
+    // Idle for too long: an orderly end, or a reset if the peer does not take what it asked for.
+    void expire();
+
     const Peer& peer() const { return peer_; }
     // Link time of the last byte that was received or taken by the peer; never() while a request
     // is being worked on, as the peer then waits for us.

@@ -86,6 +86,15 @@ io::Task<void> TopicCreation::carry_out(std::shared_ptr<Creation> creation) {
     std::vector<io::Gate*> waiting = std::move(creation->waiting);
     creation->waiting.clear();
     for (io::Gate* gate : waiting) gate->open();
+    if (running_.empty() && idle_waiter_) idle_waiter_->open();
+}
+
+io::Task<void> TopicCreation::idle() {
+    if (running_.empty()) co_return;
+    io::Gate gate(*clock_);
+    idle_waiter_ = &gate;
+    co_await gate.opened(Instant::never());
+    idle_waiter_ = nullptr;
 }
 
 }  // namespace pabal::broker

@@ -33,6 +33,8 @@ public:
     // that it refused.
     io::Task<std::map<std::string, ErrorCode>> create(std::vector<std::string> names,
                                                       Instant deadline);
+    // Ends when no creation runs; the controller has been stopped or killed.
+    io::Task<void> idle();
 
 private:
     struct Creation;
@@ -42,6 +44,7 @@ private:
     runtime::Controller* controller_;
     const Logger* log_;
     std::map<std::string, std::shared_ptr<Creation>> running_;
+    io::Gate* idle_waiter_ = nullptr;
 };
 
 }  // namespace pabal::broker

@@ -4,7 +4,7 @@
 #pragma once
 
 #include <cstdint>
-#include <map>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <string>
@@ -29,6 +29,12 @@ struct NodeOptions {
     std::optional<std::string> cluster_id;
     // An empty log directory is formatted at start, as kafka-storage would; else it is refused.
     bool format_empty_directories = true;
+    // What clients are told of listeners that are bound to every interface and not advertised
+    // otherwise.
+    std::string host_name = "localhost";
+    // Called once, on the shard, when the node can serve no more (its metadata log or its last log
+    // directory failed): whoever owns it has to end it.
+    std::function<void(const std::string& why)> on_failure;
 };
 
 // A listener as clients reach it.
@@ -60,6 +66,7 @@ public:
     // From start() on.
     const std::vector<Endpoint>& listeners() const;
     const std::string& cluster_id() const;
+    // What the parts do not count themselves is brought up to date by this call.
     Metrics& metrics();
     std::shared_ptr<const metadata::ClusterImage> image() const;
 

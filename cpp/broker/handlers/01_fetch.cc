@@ -14,7 +14,6 @@
 #include "broker/dispatch.h"
 #include "broker/fetch_sessions.h"
 #include "io/gate.h"
-#include "metadata/broker_config.h"
 #include "runtime/partitions.h"
 #include "wire/fetch.h"
 
@@ -40,9 +39,7 @@ public:
         : context_(context), request_(request), session_(session), whole_(whole) {
         isolation_ = message.isolation_level == 1 ? Isolation::read_committed
                                                   : Isolation::read_uncommitted;
-        const auto largest = context->config.integer("fetch.max.bytes");
-        max_bytes_ = static_cast<std::int32_t>(
-            std::clamp<std::int64_t>(message.max_bytes, 0, largest));
+        max_bytes_ = std::clamp(message.max_bytes, 0, context->partitions.fetch_max_bytes());
         min_bytes_ = std::min(message.min_bytes, max_bytes_);
     }
 

@@ -1,0 +1,363 @@
+#include "node/node.h"
+
+#include "broker/connections.h"
+#include "broker/context.h"
+#include "broker/dispatch.h"
+#include "broker/fetch_sessions.h"
+#include "broker/metrics_endpoint.h"
+#include "broker/producer_ids.h"
+#include "broker/topic_creation.h"
+#include "metadata/broker_config.h"
+#include "node/log_directories.h"
+#include "runtime/broker_store.h"
+#include "runtime/controller.h"
+#include "runtime/partitions.h"
+
+namespace pabal::node {
+namespace {
+
+// What stop() grants the replies that are under way.
+constexpr Duration farewell = Duration::seconds(5);
+
+// Kafka skips the metadata log's directory when it looks for partitions, and looks for files alone
+// in it: here the store is in nobody's way.
+constexpr std::string_view store_directory = "/__cluster_metadata-0/pabal-store";
+
+struct Bound {
+    metadata::ListenerConfig config;
+    std::unique_ptr<io::Listener> listener;
+    metadata::Endpoint advertised;  // With the port that was chosen.
+};
+
+// HOST:PORT, [IPV6]:PORT or :PORT.
+Result<io::Address> parse_address(const std::string& setting, const std::string& text) {
+    std::size_t colon = text.rfind(':');
+    io::Address address;
+    std::int64_t port = -1;
+    if (colon != std::string::npos && colon + 1 < text.size()) {
+        port = 0;
+        for (char c : text.substr(colon + 1)) {
+            port = c >= '0' && c <= '9' && port <= 65535 ? port * 10 + (c - '0') : 65536;
+        }
+        address.host = text.substr(0, colon);
+        if (address.host.starts_with('[') && address.host.ends_with(']'))
+            address.host = address.host.substr(1, address.host.size() - 2);
+    }
+    if (port < 0 || port > 65535)
+        return Error{ErrorCode::invalid_config, setting + " is '" + text + "'; write HOST:PORT"};
+    address.port = static_cast<std::uint16_t>(port);
+    return address;
+}
+
+}  // namespace
+
+struct Node::Parts {
+    Parts(io::Ports node_ports, metadata::BrokerConfig node_config, NodeOptions node_options,
+          Logger node_log)
+        : ports(std::move(node_ports)),
+          config(std::move(node_config)),
+          options(std::move(node_options)),
+          log(node_log.with({{"node", config.node_id()}})) {}
+
+    Status bind();
+    io::Task<Status> start();
+    // Ends whatever start() has begun; the order of an orderly end.
+    io::Task<void> stop();
+    io::Task<void> kill();
+    void release();
+    void failed(const std::string& why);
+    void refresh_metrics();
+
+    io::Ports ports;
+    metadata::BrokerConfig config;
+    NodeOptions options;
+    Logger log;
+    Metrics metrics;
+    LogDirectories directories;
+    std::vector<Bound> bound;
+    std::unique_ptr<io::Listener> metrics_listener;
+    std::vector<Endpoint> listeners;
+
+    // In the order in which they are made; freed the other way round.
+    std::unique_ptr<runtime::BrokerStore> store;
+    std::unique_ptr<runtime::Partitions> partitions;
+    std::unique_ptr<runtime::Controller> controller;
+    std::unique_ptr<broker::FetchSessions> fetch_sessions;
+    std::unique_ptr<broker::ProducerIds> producer_ids;
+    std::unique_ptr<broker::TopicCreation> topic_creation;
+    std::unique_ptr<broker::Context> context;
+    std::unique_ptr<broker::Dispatch> dispatch;
+    std::unique_ptr<broker::Connections> connections;
+    std::unique_ptr<broker::MetricsEndpoint> metrics_endpoint;
+    bool partitions_started = false;
+    bool controller_started = false;
+    bool failure_told = false;
+};
+
+Node::Node(io::Ports ports, metadata::BrokerConfig config, NodeOptions options, Logger log)
+    : parts_(std::make_unique<Parts>(std::move(ports), std::move(config), std::move(options),
+                                     std::move(log))) {}
+
+Node::~Node() = default;
+
+const std::vector<Endpoint>& Node::listeners() const {
+    return parts_->listeners;
+}
+
+const std::string& Node::cluster_id() const {
+    return parts_->directories.cluster_id;
+}
+
+Metrics& Node::metrics() {
+    parts_->refresh_metrics();
+    return parts_->metrics;
+}
+
+std::shared_ptr<const metadata::ClusterImage> Node::image() const {
+    return parts_->controller ? parts_->controller->image() : nullptr;
+}
+
+io::Task<Status> Node::start() {
+    Parts* parts = parts_.get();
+    Status status = co_await parts->start();
+    if (!status.ok()) co_await parts->stop();
+    co_return status;
+}
+
+io::Task<void> Node::stop() {
+    return parts_->stop();
+}
+
+io::Task<void> Node::kill() {
+    return parts_->kill();
+}
+
+Status Node::Parts::bind() {
+    for (const metadata::ListenerConfig& listener : config.listeners()) {
+        if (listener.bind.security_protocol != 0) {
+            return Error{ErrorCode::invalid_config,
+                         "listener " + listener.bind.name +
+                             " asks for TLS or SASL, which this version does not serve; use "
+                             "PLAINTEXT"};
+        }
+        Bound made;
+        made.config = listener;
+        io::Address address{listener.bind.host, listener.bind.port};
+        auto listening = ports.network.listen(address);
+        if (!listening.ok()) {
+            return Error{ErrorCode::invalid_config,
+                         "listener " + listener.bind.name +
+                             " cannot be opened: " + listening.error().message +
+                             "; end what uses that port, or set another in listeners"};
+        }
+        made.listener = std::move(*listening);
+        made.advertised = listener.advertised;
+        if (made.advertised.name.empty()) made.advertised.name = listener.bind.name;
+        if (made.advertised.host.empty()) made.advertised.host = listener.bind.host;
+        if (made.advertised.host.empty()) made.advertised.host = options.host_name;
+        if (made.advertised.port == 0) made.advertised.port = made.listener->local().port;
+        bound.push_back(std::move(made));
+    }
+    std::string metrics_address = config.text("pabal.metrics.listener");
+    if (!metrics_address.empty()) {
+        PABAL_TRY_ASSIGN(io::Address address,
+                         parse_address("pabal.metrics.listener", metrics_address));
+        auto listening = ports.network.listen(address);
+        if (!listening.ok()) {
+            return Error{ErrorCode::invalid_config,
+                         "pabal.metrics.listener cannot be opened: " + listening.error().message};
+        }
+        metrics_listener = std::move(*listening);
+    }
+    return Status();
+}
+
+io::Task<Status> Node::Parts::start() {
+    if (!config.is_broker() || !config.is_controller()) {
+        co_return Error{ErrorCode::invalid_config,
+                        "process.roles must be broker,controller: nodes with one role alone are "
+                        "not served yet"};
+    }
+    std::optional<Result<LogDirectories>> claimed;
+    Prng random = ports.random.fork("log directories");
+    std::function<void()> claim = [this, &claimed, random] {
+        claimed.emplace(claim_log_directories(ports.disk, config, options, random));
+    };
+    co_await ports.disk.run(claim);
+    if (!claimed->ok()) co_return claimed->error();
+    directories = std::move(**claimed);
+    Status bound_all = bind();
+    if (!bound_all.ok()) co_return bound_all;
+
+    store = std::make_unique<runtime::BrokerStore>(
+        &ports, config.metadata_log_directory() + std::string(store_directory));
+    runtime::Partitions::Options partition_options;
+    partition_options.log_directories = directories.directories;
+    partition_options.all_directories_failed = [this](std::string why) { failed(why); };
+    partitions = std::make_unique<runtime::Partitions>(&ports, &config, store.get(), &log,
+                                                       std::move(partition_options));
+
+    runtime::ControllerOptions controller_options;
+    controller_options.cluster_id = directories.cluster_id;
+    Prng incarnation = ports.random.fork("incarnation");
+    controller_options.incarnation = Uuid::random(incarnation);
+    controller_options.metadata_directory = directories.metadata_directory;
+    controller_options.log = &log;
+    std::vector<metadata::Endpoint> broker_endpoints;
+    for (const Bound& each : bound) {
+        if (each.config.controller) {
+            controller_options.controller_endpoints.push_back(each.advertised);
+        } else {
+            broker_endpoints.push_back(each.advertised);
+            listeners.push_back({each.advertised.name, each.advertised.host, each.advertised.port});
+        }
+    }
+    controller = std::make_unique<runtime::Controller>(ports, config, controller_options);
+    controller->subscribe(
+        [this](std::shared_ptr<const metadata::ClusterDelta> delta, runtime::ImagePointer image) {
+            return partitions->apply(std::move(delta), std::move(image));
+        });
+    controller->on_failure([this](IoError error) { failed(error.message); });
+
+    partitions_started = true;
+    Status partitions_status = co_await partitions->start();
+    if (!partitions_status.ok()) co_return partitions_status;
+    std::vector<DirectoryId> directory_ids;
+    for (const runtime::LogDirectory& directory : directories.directories)
+        directory_ids.push_back(directory.id);
+    controller_started = true;
+    Status controller_status =
+        co_await controller->start(std::move(broker_endpoints), std::move(directory_ids));
+    if (!controller_status.ok()) co_return controller_status;
+
+    fetch_sessions = std::make_unique<broker::FetchSessions>(
+        static_cast<std::size_t>(config.integer("max.incremental.fetch.session.cache.slots")),
+        ports.random.fork("fetch sessions"));
+    producer_ids =
+        std::make_unique<broker::ProducerIds>(&ports.clock, controller.get(), config.node_id());
+    topic_creation = std::make_unique<broker::TopicCreation>(&ports.clock, controller.get(), &log);
+    context = std::unique_ptr<broker::Context>(
+        new broker::Context{config, ports.clock, ports.random.fork("handlers"), *controller,
+                            *partitions, *fetch_sessions, *producer_ids, *topic_creation, metrics,
+                            log, config.node_id(), directories.cluster_id});
+    dispatch = std::make_unique<broker::Dispatch>(context.get());
+    connections = std::make_unique<broker::Connections>(context.get(), dispatch.get());
+    for (Bound& each : bound) {
+        connections->serve(std::move(each.listener), each.config.bind.name,
+                           each.config.controller ? broker::ListenerRole::controller
+                                                  : broker::ListenerRole::broker);
+        log.info("listening", {{"listener", each.advertised.name},
+                               {"host", each.advertised.host},
+                               {"port", each.advertised.port}});
+    }
+    if (metrics_listener) {
+        std::string address = io::text(metrics_listener->local());
+        metrics_endpoint = std::make_unique<broker::MetricsEndpoint>(&ports.clock, &log, [this] {
+            refresh_metrics();
+            return metrics.render();
+        });
+        metrics_endpoint->serve(std::move(metrics_listener));
+        log.info("metrics", {{"address", address}});
+    }
+    log.info("serving", {{"cluster", directories.cluster_id},
+                         {"topics", controller->image()->topic_count()},
+                         {"partitions", controller->image()->partition_count()},
+                         {"formatted", directories.formatted}});
+    co_return Status();
+}
+
+io::Task<void> Node::Parts::stop() {
+    if (connections) {
+        log.info("stopping", {{"connections", connections->count()}});
+        connections->stop();
+    }
+    if (metrics_endpoint) co_await metrics_endpoint->stop();
+    // Ends the waits of fetches and acknowledgements, so that their replies can leave.
+    if (partitions_started) {
+        BrokerEpoch epoch = controller->broker_epoch();
+        co_await partitions->stop(epoch);
+    }
+    if (controller_started) co_await controller->stop();
+    if (connections) {
+        Instant deadline = ports.clock.now() + farewell;
+        bool ended = co_await connections->ended(deadline);
+        if (!ended) {
+            log.warning("some clients did not take their replies in time",
+                        {{"connections", connections->count()}});
+            connections->reset();
+            co_await connections->ended(Instant::never());
+        }
+    }
+    if (topic_creation) co_await topic_creation->idle();
+    if (store) co_await store->close();
+    release();
+    log.info("stopped");
+}
+
+io::Task<void> Node::Parts::kill() {
+    if (connections) connections->reset();
+    if (metrics_endpoint) co_await metrics_endpoint->stop();
+    if (partitions_started) co_await partitions->kill();
+    if (controller_started) co_await controller->kill();
+    if (connections) co_await connections->ended(Instant::never());
+    if (topic_creation) co_await topic_creation->idle();
+    if (store) co_await store->close();
+    release();
+}
+
+void Node::Parts::release() {
+    metrics_endpoint.reset();
+    connections.reset();
+    dispatch.reset();
+    context.reset();
+    topic_creation.reset();
+    producer_ids.reset();
+    fetch_sessions.reset();
+    controller.reset();
+    partitions.reset();
+    store.reset();
+    bound.clear();
+    metrics_listener.reset();
+    directories.locks.clear();
+    partitions_started = false;
+    controller_started = false;
+}
+
+void Node::Parts::failed(const std::string& why) {
+    if (failure_told) return;
+    failure_told = true;
+    log.error("this node can serve no more", {{"reason", why}});
+    if (options.on_failure) options.on_failure(why);
+}
+
+void Node::Parts::refresh_metrics() {
+    if (!connections) return;
+    auto gauge = [&](std::string_view name, std::string_view help, std::size_t value) {
+        metrics.gauge(name, help).set(static_cast<std::int64_t>(value));
+    };
+    auto total = [&](std::string_view name, std::string_view help, std::uint64_t value) {
+        Counter& counter = metrics.counter(name, help);
+        counter.add(value - counter.value());
+    };
+    auto image = controller->image();
+    gauge("pabal_topics", "Topics of the cluster.", image->topic_count());
+    gauge("pabal_partitions", "Partitions that this broker holds.", partitions->partition_count());
+    gauge("pabal_metadata_offset", "Last offset of the metadata log that this broker knows.",
+          static_cast<std::size_t>(image->offset().value()));
+    gauge("pabal_fetch_sessions", "Fetch sessions that are remembered.", fetch_sessions->size());
+    gauge("pabal_request_memory_bytes", "Bytes of requests that are in memory.",
+          connections->budget().reserved_bytes());
+    const runtime::Traffic& traffic = partitions->traffic();
+    total("pabal_log_appended_bytes_total", "Bytes of record batches appended.", traffic.bytes_in);
+    total("pabal_log_appended_records_total", "Records appended.", traffic.records_in);
+    total("pabal_log_appended_batches_total", "Record batches appended.", traffic.batches_in);
+    total("pabal_log_rejected_batches_total", "Record batches refused.", traffic.batches_rejected);
+    total("pabal_log_duplicate_batches_total", "Record batches that had been appended before.",
+          traffic.duplicate_batches);
+    total("pabal_log_read_bytes_total", "Bytes of record batches handed to readers.",
+          traffic.bytes_out);
+    total("pabal_log_flushes_total", "Syncs of partitions.", traffic.flushes);
+    total("pabal_log_storage_errors_total", "Refusals of the disk.", traffic.storage_errors);
+}
+
+}  // namespace pabal::node
