@@ -55,6 +55,12 @@ std::shared_ptr<StoreImage> Machine::store_in(const std::string& directory) {
     return image;
 }
 
+void Machine::lose_power() {
+    ASSERT(!in_use_, "a process dies by its own death");
+    disk_.power_lost();
+    for (auto& [directory, image] : stores_) image->power_lost();
+}
+
 std::unique_ptr<Process> Machine::boot() {
     ASSERT(!in_use_, "a machine runs one process at a time");
     in_use_ = true;

@@ -41,6 +41,8 @@ public:
     // Applies to the stores that exist and those to come.
     void set_store_sabotage(StoreSabotage sabotage);
 
+    // While no process runs: what it had not synced may go.
+    void lose_power();
     // Starts a process. One at a time may be alive.
     std::unique_ptr<Process> boot();
 

@@ -35,6 +35,7 @@ struct NetworkProfile {
 };
 
 struct NetworkSabotage {
+    // Of what the accepting side, the broker, sends:
     bool swaps_segments = false;    // Some neighbouring segments change places.
     bool repeats_segments = false;  // Some segments arrive twice.
 };

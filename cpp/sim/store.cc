@@ -45,6 +45,7 @@ void StoreImage::make_durable(bool everything) {
         history_.clear();
         return;
     }
+    if (sabotage.loses_synced) return;
     // The write-ahead log is one file: what was logged before is synced too.
     for (auto& batch : history_) {
         if (batch.durability != io::Durability::rebuildable) batch.synced = true;
@@ -99,7 +100,7 @@ void StoreImage::power_lost() {
     for (const auto& batch : history_) {
         if (batch.durability == io::Durability::rebuildable) {
             ++rebuildable;
-        } else if (!batch.synced || sabotage.loses_synced) {
+        } else if (!batch.synced) {
             ++unsynced;
         }
     }
@@ -109,7 +110,7 @@ void StoreImage::power_lost() {
         if (batch.durability == io::Durability::rebuildable) {
             return keep_rebuildable > 0 && keep_rebuildable-- > 0;
         }
-        if (batch.synced && !sabotage.loses_synced) return true;
+        if (batch.synced) return true;
         return keep_unsynced > 0 && keep_unsynced-- > 0;
     });
 }

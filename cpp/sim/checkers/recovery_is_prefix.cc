@@ -1,0 +1,73 @@
+// recovery-is-prefix: what a log holds after a crash is what it held before, cut off at one offset.
+// Everything that any client ever read or had acknowledged below that offset is still the same; only
+// a loss of power may cut below what was read.
+#include <map>
+
+#include "sim/checkers/checker.h"
+
+namespace pabal::sim {
+namespace {
+
+class RecoveryIsPrefix final : public Checker {
+public:
+    const char* invariant() const override { return "recovery-is-prefix"; }
+
+    void acknowledged(const SentBatch& batch, Offset base_offset) override {
+        if (batch.acks == 0 || base_offset < Offset(0)) return;
+        for (std::size_t i = 0; i < batch.numbers.size(); ++i) {
+            learn(batch.partition, base_offset + static_cast<std::int64_t>(i),
+                  {batch.client, batch.numbers[i]});
+        }
+    }
+
+    void saw(const Sight& sight) override {
+        for (const auto& read : sight.records) learn(sight.partition, read.offset, read.record);
+    }
+
+    void broker_died(Death death) override {
+        if (death == Death::power_lost) ++power_losses_;
+    }
+
+    void start_failed(const std::string& why) override {
+        violated("the broker does not start again after a crash: " + why);
+    }
+
+    void read_all(const Content& content) override {
+        auto& known = partitions_[content.partition];
+        const auto beyond = known.content.lower_bound(content.log_end_offset);
+        if (beyond != known.content.end()) {
+            if (known.power_losses == power_losses_) {
+                violated(text(content.partition) + ": the log ends at " +
+                         std::to_string(content.log_end_offset.value()) + ", but " +
+                         text(beyond->second) + " had been read at offset " +
+                         std::to_string(beyond->first.value()));
+                return;
+            }
+            known.content.erase(beyond, known.content.end());
+        }
+        known.power_losses = power_losses_;
+        for (const auto& read : content.records) learn(content.partition, read.offset, read.record);
+    }
+
+private:
+    struct Known {
+        std::map<Offset, RecordId> content;
+        std::uint64_t power_losses = 0;  // That this content has been read again after.
+    };
+
+    void learn(const Partition& partition, Offset offset, const RecordId& record) {
+        const auto [entry, fresh] = partitions_[partition].content.emplace(offset, record);
+        if (fresh || entry->second == record) return;
+        violated(text(partition) + ": offset " + std::to_string(offset.value()) + " held " +
+                 text(entry->second) + " and now holds " + text(record));
+    }
+
+    std::map<Partition, Known> partitions_;
+    std::uint64_t power_losses_ = 0;
+};
+
+}  // namespace
+
+std::unique_ptr<Checker> make_recovery_is_prefix() { return std::make_unique<RecoveryIsPrefix>(); }
+
+}  // namespace pabal::sim

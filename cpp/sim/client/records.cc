@@ -1,0 +1,76 @@
+#include "sim/client/records.h"
+
+#include <charconv>
+
+#include "base/prng.h"
+#include "record/compression.h"
+#include "record/record.h"
+#include "record/record_batch.h"
+
+namespace pabal::sim {
+namespace {
+
+constexpr std::uint64_t largest_padding_bytes = 600;
+constexpr std::size_t inflated_bytes_max = 16 << 20;
+
+}  // namespace
+
+std::string value_of(const RecordId& record) {
+    std::string value = std::to_string(record.client) + ':' + std::to_string(record.number) + ':';
+    Prng padding(static_cast<std::uint64_t>(record.client) << 40 ^
+                 static_cast<std::uint64_t>(record.number));
+    // Words repeat, so that there is something to compress.
+    auto left = padding.below(largest_padding_bytes);
+    while (left-- > 0) value += static_cast<char>('a' + padding.below(4));
+    return value;
+}
+
+RecordId record_of(ByteView value) {
+    RecordId record;
+    const auto text = as_text(value);
+    const char* end = text.data() + text.size();
+    const auto client = std::from_chars(text.data(), end, record.client);
+    if (client.ec != std::errc() || client.ptr == end || *client.ptr != ':') return {};
+    const auto number = std::from_chars(client.ptr + 1, end, record.number);
+    if (number.ec != std::errc()) return {};
+    record.damaged = value_of(record) != text;
+    return record;
+}
+
+Bytes build_batch(const SentBatch& batch, const record::BatchOptions& options, WallTime timestamp,
+                  record::Codecs& codecs) {
+    record::RecordBatchBuilder builder(options);
+    const std::string key = "client-" + std::to_string(batch.client);
+    for (const auto number : batch.numbers) {
+        const auto value = value_of({batch.client, number});
+        builder.append(timestamp, as_bytes(key), as_bytes(value));
+    }
+    return builder.build(codecs);
+}
+
+Result<std::vector<ReadRecord>> read_records(const Rope& records, record::Codecs& codecs) {
+    std::vector<ReadRecord> found;
+    const auto bytes = records.flatten();
+    if (!bytes) return Error{ErrorCode::corrupt_message, "the records could not be read"};
+    record::BatchWalker walker(*bytes);
+    while (true) {
+        PABAL_TRY_ASSIGN(const auto batch, walker.next());
+        if (!batch) break;
+        if (!batch->crc_is_right()) {
+            return Error{ErrorCode::corrupt_message,
+                         "the batch at offset " + std::to_string(batch->base_offset().value()) +
+                             " has a wrong checksum"};
+        }
+        PABAL_TRY_ASSIGN(const auto content,
+                         record::inflate_records(*bytes, *batch, codecs, inflated_bytes_max));
+        record::RecordReader reader(*batch, content);
+        while (true) {
+            PABAL_TRY_ASSIGN(const auto read, reader.next());
+            if (!read) break;
+            found.push_back({read->offset, read->value ? record_of(*read->value) : RecordId()});
+        }
+    }
+    return found;
+}
+
+}  // namespace pabal::sim

@@ -1,0 +1,170 @@
+// The consumers: each follows partitions from where they start, by fetches of random size, version and
+// patience, and tells the checkers what it sees.
+#include <algorithm>
+#include <map>
+
+#include "io/gate.h"
+#include "sim/client/records.h"
+#include "sim/workloads/load.h"
+#include "wire/fetch.h"
+#include "wire/list_offsets.h"
+
+namespace pabal::sim {
+namespace {
+
+constexpr Duration patience = Duration::seconds(5);
+constexpr int newest_by_name = 12;
+
+class Consume final : public Workload {
+public:
+    Consume(Load& load, WorkloadSpec spec) : load_(load), spec_(std::move(spec)) {}
+
+    void start() override {
+        for (int i = 0; i < spec_.clients; ++i) {
+            consumers_.push_back(std::make_unique<Consumer>(load_.add_client()));
+            ++busy_;
+            auto& consumer = *consumers_.back();
+            consumer.client.run(consume(this, &consumer));
+        }
+    }
+    int busy() const override { return busy_; }
+    std::uint64_t progress() const override { return answered_; }
+    std::string name() const override { return "consumers"; }
+
+private:
+    struct Consumer {
+        explicit Consumer(Client& seat) : client(seat) {}
+
+        Client& client;
+        record::Codecs codecs;
+        std::map<Partition, Offset> positions;
+    };
+
+    static io::Task<void> consume(Consume* self, Consumer* consumer) {
+        auto& client = consumer->client;
+        while (!self->load_.stopping) {
+            const Instant until = client.after(client.draw(self->spec_.pause));
+            io::Sleep sleep(client.clock(), until);
+            co_await sleep;
+            const auto partition = self->load_.any_partition(client.random());
+            co_await fetch(self, consumer, partition);
+        }
+        --self->busy_;
+    }
+
+    static io::Task<void> fetch(Consume* self, Consumer* consumer, Partition partition) {
+        auto& load = self->load_;
+        auto& client = consumer->client;
+        auto& random = client.random();
+        const int version = static_cast<int>(random.between(4, 17));
+        const bool by_id = version > newest_by_name;
+        const Offset from = consumer->positions[partition];
+        wire::FetchRequest request;
+        request.max_wait_ms = static_cast<std::int32_t>(random.between(0, 500));
+        request.min_bytes = static_cast<std::int32_t>(random.between(0, 2000));
+        request.max_bytes = static_cast<std::int32_t>(random.between(1, 1 << 20));
+        request.isolation_level = static_cast<std::int8_t>(random.below(2));
+        wire::FetchRequest::FetchTopic topic;
+        if (by_id) {
+            topic.topic_id = load.topic(partition.topic).id;
+        } else {
+            topic.topic = partition.topic;
+        }
+        wire::FetchRequest::FetchPartition wanted;
+        wanted.partition = PartitionIndex(partition.index);
+        wanted.fetch_offset = from;
+        wanted.partition_max_bytes =
+            static_cast<std::int32_t>(random.chance(1, 4) ? random.between(1, 500) : 1 << 18);
+        topic.partitions.push_back(wanted);
+        request.topics.push_back(std::move(topic));
+        load.ledger.each([&](Checker& checker) { checker.asked(client.id(), partition); });
+        auto answer = co_await client.wire().ask<wire::FetchResponse>(request, version, patience);
+        if (!answer.ok()) {
+            if (!client.wire().garbled_response().empty()) {
+                self->garbled(client.wire().garbled_response());
+            }
+            co_return;
+        }
+        if (answer->error_code != ErrorCode::none) co_return;
+        if (answer->responses.size() != 1 || answer->responses[0].partitions.size() != 1) {
+            self->garbled("Fetch of one partition was not answered for one");
+            co_return;
+        }
+        const auto& got = answer->responses[0].partitions[0];
+        if (got.error_code == ErrorCode::offset_out_of_range) {
+            // Deleted below us, or lost above us with the power: begin where it begins.
+            consumer->positions[partition] = std::max(got.log_start_offset, Offset(0));
+            if (got.log_start_offset < Offset(0)) co_await find_start(self, consumer, partition);
+            co_return;
+        }
+        if (got.error_code != ErrorCode::none) co_return;
+        self->see(*consumer, partition, from, got);
+    }
+
+    static io::Task<void> find_start(Consume* self, Consumer* consumer, Partition partition) {
+        auto& client = consumer->client;
+        wire::ListOffsetsRequest request;
+        request.replica_id = no_broker;
+        wire::ListOffsetsRequest::ListOffsetsTopic topic;
+        topic.name = partition.topic;
+        wire::ListOffsetsRequest::ListOffsetsPartition wanted;
+        wanted.partition_index = PartitionIndex(partition.index);
+        wanted.timestamp = -2;
+        topic.partitions.push_back(wanted);
+        request.topics.push_back(std::move(topic));
+        const int version = static_cast<int>(client.random().between(1, 7));
+        auto answer =
+            co_await client.wire().ask<wire::ListOffsetsResponse>(request, version, patience);
+        if (!answer.ok()) co_return;
+        if (answer->topics.size() != 1 || answer->topics[0].partitions.size() != 1) {
+            self->garbled("ListOffsets of one partition was not answered for one");
+            co_return;
+        }
+        const auto& found = answer->topics[0].partitions[0];
+        if (found.error_code == ErrorCode::none) consumer->positions[partition] = found.offset;
+    }
+
+    void see(Consumer& consumer, const Partition& partition, Offset from,
+             const wire::FetchResponse::PartitionData& got) {
+        ++answered_;
+        Sight sight;
+        sight.partition = partition;
+        sight.client = consumer.client.id();
+        sight.asked_from = from;
+        sight.high_watermark = got.high_watermark;
+        sight.log_start_offset = got.log_start_offset;
+        if (got.records) {
+            auto records = read_records(*got.records, consumer.codecs);
+            if (!records.ok()) {
+                garbled(text(partition) + " from offset " + std::to_string(from.value()) + ": " +
+                        records.error().message);
+                return;
+            }
+            sight.records = std::move(records).value();
+        }
+        load_.ledger.each([&](Checker& checker) { checker.saw(sight); });
+        if (!sight.records.empty()) {
+            consumer.positions[partition] = sight.records.back().offset + 1;
+        } else if (consumer.client.random().chance(1, 20)) {
+            consumer.positions[partition] = Offset(0);  // Once more from the beginning.
+        }
+    }
+
+    void garbled(const std::string& what) {
+        load_.ledger.each([&](Checker& checker) { checker.response_garbled(what); });
+    }
+
+    Load& load_;
+    WorkloadSpec spec_;
+    std::vector<std::unique_ptr<Consumer>> consumers_;
+    int busy_ = 0;
+    std::uint64_t answered_ = 0;
+};
+
+}  // namespace
+
+std::unique_ptr<Workload> make_consume(Load& load, const WorkloadSpec& spec) {
+    return std::make_unique<Consume>(load, spec);
+}
+
+}  // namespace pabal::sim

@@ -1,0 +1,101 @@
+// What the clients of a simulation share: where the broker is, which topics there are, and whether it
+// is a time to write. Owned by the Simulation. Each client has a machine of its own, so that its link
+// to the broker can be cut and its clock differs.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "base/ids.h"
+#include "base/prng.h"
+#include "io/task.h"
+#include "sim/checkers/ledger.h"
+#include "sim/client/wire_client.h"
+#include "sim/cluster/scenario.h"
+#include "sim/machine.h"
+
+namespace pabal::sim {
+
+class Load;
+
+// A client's seat: its machine, its connection, its chance.
+class Client {
+public:
+    Client(Load& load, std::int32_t id);
+
+    std::int32_t id() const { return id_; }
+    io::Clock& clock() { return process_->clock(); }
+    WireClient& wire() { return wire_; }
+    Prng& random() { return random_; }
+    const std::string& host() const { return machine_.name(); }
+    // Runs `body` on the client's shard.
+    void run(io::Task<void> body);
+
+    Instant after(Duration duration) { return clock().now() + duration; }
+    // Some time in the range.
+    Duration draw(const DurationRange& range);
+
+private:
+    std::int32_t id_;
+    Machine machine_;
+    std::unique_ptr<Process> process_;
+    WireClient wire_;
+    Prng random_;
+};
+
+struct Topic {
+    TopicSpec spec;
+    TopicId id;
+};
+
+class Load {
+public:
+    Load(Scheduler& scheduler, Network& network, Ledger& ledger, std::string broker_host);
+
+    Client& add_client();
+    const std::vector<std::unique_ptr<Client>>& clients() const { return clients_; }
+    Partition any_partition(Prng& random) const;
+    const Topic& topic(const std::string& name) const;
+
+    Scheduler& scheduler;
+    Network& network;
+    Ledger& ledger;
+    const std::string broker_host;
+    std::vector<Topic> topics;
+    // Closed while the logs are read as a whole, and from a death of the broker until then.
+    bool may_write = false;
+    // No new work; what is under way is finished.
+    bool stopping = false;
+    // The run has failed: nothing is finished any more.
+    bool abandoned = false;
+
+private:
+    std::vector<std::unique_ptr<Client>> clients_;
+};
+
+// A kind of client at work.
+class Workload {
+public:
+    virtual ~Workload() = default;
+    virtual void start() = 0;
+    // Of its clients, still at work.
+    virtual int busy() const = 0;
+    // Grows with everything that succeeds.
+    virtual std::uint64_t progress() const = 0;
+    virtual std::string name() const = 0;
+};
+
+std::unique_ptr<Workload> make_produce(Load& load, const WorkloadSpec& spec);
+std::unique_ptr<Workload> make_consume(Load& load, const WorkloadSpec& spec);
+std::unique_ptr<Workload> make_delete_records(Load& load, const WorkloadSpec& spec);
+
+// Creates the topics that the scenario names; an error after `patience` says which was refused.
+io::Task<Status> create_topics(Load* load, Client* client, std::vector<TopicSpec> specs,
+                               Duration patience);
+// Reads every partition from its start to its end and shows it to the checkers. Nobody may write
+// meanwhile. An error says what could not be read within `patience`.
+io::Task<Status> read_everything(Load* load, Client* client, Duration patience);
+
+}  // namespace pabal::sim

@@ -1,0 +1,213 @@
+// The producers. An idempotent one sends a batch again until it knows what became of it, as a real one
+// does; another gives a batch up when its fate is unknown, so that no repetition is ever its own.
+#include <map>
+
+#include "base/assert.h"
+#include "io/gate.h"
+#include "sim/client/records.h"
+#include "sim/workloads/load.h"
+#include "wire/init_producer_id.h"
+#include "wire/produce.h"
+
+namespace pabal::sim {
+namespace {
+
+constexpr Duration patience = Duration::seconds(5);
+constexpr int newest_by_name = 12;
+constexpr int newest_by_id = 13;
+
+enum class Fate { acknowledged, unknown, refused };
+
+class Produce final : public Workload {
+public:
+    Produce(Load& load, WorkloadSpec spec) : load_(load), spec_(std::move(spec)) {}
+
+    void start() override {
+        for (int i = 0; i < spec_.clients; ++i) {
+            producers_.push_back(std::make_unique<Producer>(load_.add_client()));
+            ++busy_;
+            auto& producer = *producers_.back();
+            producer.client.run(produce(this, &producer));
+        }
+    }
+    int busy() const override { return busy_; }
+    std::uint64_t progress() const override { return acknowledged_; }
+    std::string name() const override {
+        return spec_.idempotent ? "idempotent producers" : "producers";
+    }
+
+private:
+    struct Producer {
+        explicit Producer(Client& seat) : client(seat) {}
+
+        Client& client;
+        record::Codecs codecs;
+        std::int64_t next_number = 0;
+        ProducerId id = no_producer_id;
+        ProducerEpoch epoch = no_producer_epoch;
+        std::map<Partition, std::int32_t> sequences;
+    };
+
+    static io::Task<void> pause(Client* client, Duration duration) {
+        const Instant until = client->clock().now() + duration;
+        io::Sleep sleep(client->clock(), until);
+        co_await sleep;
+    }
+
+    static io::Task<void> produce(Produce* self, Producer* producer) {
+        Client* client = &producer->client;
+        while (!self->load_.stopping) {
+            const Duration wait = client->draw(self->spec_.pause);
+            co_await pause(client, wait);
+            if (!self->load_.may_write) continue;
+            if (self->spec_.idempotent && producer->id == no_producer_id) {
+                co_await become_idempotent(producer);
+                continue;
+            }
+            auto batch = self->next_batch(*producer);
+            co_await deliver(self, producer, batch);
+        }
+        --self->busy_;
+    }
+
+    SentBatch next_batch(Producer& producer) {
+        auto& random = producer.client.random();
+        SentBatch batch;
+        batch.partition = load_.any_partition(random);
+        batch.client = producer.client.id();
+        batch.idempotent = spec_.idempotent;
+        batch.acks = spec_.idempotent ? std::int16_t{-1} : spec_.acks[random.below(spec_.acks.size())];
+        const auto count = 1 + random.below(static_cast<std::uint64_t>(spec_.batch_records_max));
+        for (std::uint64_t i = 0; i < count; ++i) batch.numbers.push_back(producer.next_number++);
+        return batch;
+    }
+
+    static io::Task<void> become_idempotent(Producer* producer) {
+        auto& client = producer->client;
+        wire::InitProducerIdRequest request;
+        request.transaction_timeout_ms = 60'000;
+        const int version = static_cast<int>(client.random().between(0, 4));
+        auto answer =
+            co_await client.wire().ask<wire::InitProducerIdResponse>(request, version, patience);
+        if (!answer.ok() || answer->error_code != ErrorCode::none) co_return;
+        producer->id = answer->producer_id;
+        producer->epoch = answer->producer_epoch;
+        producer->sequences.clear();
+    }
+
+    // Until the batch's fate is known, or need not be.
+    static io::Task<void> deliver(Produce* self, Producer* producer, SentBatch batch) {
+        auto& load = self->load_;
+        auto& client = producer->client;
+        auto& random = client.random();
+        record::BatchOptions options;
+        options.compression = static_cast<record::Compression>(random.below(5));
+        if (batch.idempotent) {
+            options.producer_id = producer->id;
+            options.producer_epoch = producer->epoch;
+            options.base_sequence = producer->sequences[batch.partition];
+        }
+        const Bytes bytes =
+            build_batch(batch, options, client.clock().wall_now(), producer->codecs);
+        load.ledger.each([&](Checker& checker) { checker.sent(batch); });
+        Duration wait = Duration::milliseconds(20);
+        while (true) {
+            auto fate = co_await attempt(self, producer, batch, bytes);
+            if (fate == Fate::refused && batch.idempotent) {
+                producer->id = no_producer_id;
+            }
+            if (fate != Fate::unknown || !batch.idempotent || load.abandoned) break;
+            co_await pause(&client, wait);
+            if (wait < Duration::seconds(1)) wait = wait + wait;
+        }
+        if (batch.idempotent && producer->id != no_producer_id) {
+            producer->sequences[batch.partition] = record::sequence_after(
+                options.base_sequence, static_cast<std::int32_t>(batch.numbers.size()));
+        }
+    }
+
+    static io::Task<Fate> attempt(Produce* self, Producer* producer, SentBatch batch, Bytes bytes) {
+        auto& load = self->load_;
+        auto& client = producer->client;
+        const int version = static_cast<int>(client.random().between(3, newest_by_id));
+        const bool by_id = version > newest_by_name;
+        wire::ProduceRequest request;
+        request.acks = batch.acks;
+        request.timeout_ms = static_cast<std::int32_t>(patience.to_milliseconds());
+        wire::ProduceRequest::TopicProduceData topic;
+        if (by_id) {
+            topic.topic_id = load.topic(batch.partition.topic).id;
+        } else {
+            topic.name = batch.partition.topic;
+        }
+        wire::ProduceRequest::PartitionProduceData data;
+        data.index = PartitionIndex(batch.partition.index);
+        data.records = Rope(bytes);
+        topic.partition_data.push_back(std::move(data));
+        request.topic_data.push_back(std::move(topic));
+        if (batch.acks == 0) {
+            auto told = co_await client.wire().tell(request, version, patience);
+            co_return told.ok() ? Fate::acknowledged : Fate::unknown;
+        }
+        auto answer = co_await client.wire().ask<wire::ProduceResponse>(request, version, patience);
+        if (!answer.ok()) {
+            self->report_garbled(client);
+            co_return Fate::unknown;
+        }
+        if (answer->responses.size() != 1 || answer->responses[0].partition_responses.size() != 1) {
+            load.ledger.each([](Checker& checker) {
+                checker.response_garbled("Produce of one partition was not answered for one");
+            });
+            co_return Fate::refused;
+        }
+        const auto& partition = answer->responses[0].partition_responses[0];
+        const Fate fate = self->fate_of(batch, partition.error_code, partition.base_offset);
+        co_return fate;
+    }
+
+    void report_garbled(Client& client) {
+        if (client.wire().garbled_response().empty()) return;
+        load_.ledger.each(
+            [&](Checker& checker) { checker.response_garbled(client.wire().garbled_response()); });
+    }
+
+    Fate fate_of(const SentBatch& batch, ErrorCode code, Offset base_offset) {
+        switch (code) {
+            case ErrorCode::none:
+                ++acknowledged_;
+                load_.ledger.each(
+                    [&](Checker& checker) { checker.acknowledged(batch, base_offset); });
+                return Fate::acknowledged;
+            case ErrorCode::duplicate_sequence_number:
+                ++acknowledged_;
+                return Fate::acknowledged;
+            case ErrorCode::out_of_order_sequence_number:
+            case ErrorCode::unknown_producer_id:
+            case ErrorCode::invalid_producer_epoch:
+            case ErrorCode::corrupt_message:
+            case ErrorCode::invalid_record:
+            case ErrorCode::message_too_large:
+            case ErrorCode::unsupported_version:
+            case ErrorCode::invalid_request: {
+                const std::string why = "error " + std::to_string(static_cast<int>(code));
+                load_.ledger.each([&](Checker& checker) { checker.refused(batch, why); });
+                return Fate::refused;
+            }
+            default: return Fate::unknown;
+        }
+    }
+
+    Load& load_;
+    WorkloadSpec spec_;
+    std::vector<std::unique_ptr<Producer>> producers_;
+    int busy_ = 0;
+    std::uint64_t acknowledged_ = 0;
+};
+
+}  // namespace
+
+std::unique_ptr<Workload> make_produce(Load& load, const WorkloadSpec& spec) {
+    return std::make_unique<Produce>(load, spec);
+}
+
+}  // namespace pabal::sim

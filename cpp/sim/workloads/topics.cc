@@ -1,0 +1,207 @@
+// Creating the topics of a scenario, and reading all of them from end to end.
+#include "io/gate.h"
+#include "sim/client/records.h"
+#include "sim/workloads/load.h"
+#include "wire/create_topics.h"
+#include "wire/fetch.h"
+#include "wire/list_offsets.h"
+#include "wire/metadata.h"
+
+namespace pabal::sim {
+namespace {
+
+constexpr Duration patience_of_one = Duration::seconds(5);
+
+io::Task<void> wait(Client* client, Duration duration) {
+    const Instant until = client->after(duration);
+    io::Sleep sleep(client->clock(), until);
+    co_await sleep;
+}
+
+Error failed(const std::string& what) { return Error{ErrorCode::unknown_server_error, what}; }
+
+io::Task<Status> create_once(Load* load, Client* client, TopicSpec spec) {
+    wire::CreateTopicsRequest request;
+    request.timeout_ms = static_cast<std::int32_t>(patience_of_one.to_milliseconds());
+    wire::CreateTopicsRequest::CreatableTopic topic;
+    topic.name = spec.name;
+    topic.num_partitions = spec.partitions;
+    topic.replication_factor = 1;
+    for (const auto& [name, value] : spec.config) topic.configs.push_back({name, value});
+    request.topics.push_back(std::move(topic));
+    auto answer =
+        co_await client->wire().ask<wire::CreateTopicsResponse>(request, 7, patience_of_one);
+    if (!answer.ok()) co_return failed(answer.error().message);
+    if (answer->topics.size() != 1) co_return failed("CreateTopics was not answered for one topic");
+    const auto& created = answer->topics[0];
+    if (created.error_code != ErrorCode::none &&
+        created.error_code != ErrorCode::topic_already_exists) {
+        co_return Error{created.error_code, created.error_message.value_or("no reason given")};
+    }
+    if (created.error_code == ErrorCode::none) {
+        load->ledger.each([&](Checker& checker) { checker.topic_created(spec.name); });
+    }
+    co_return Status();
+}
+
+io::Task<Result<TopicId>> find_id(Client* client, std::string name) {
+    wire::MetadataRequest request;
+    request.topics.emplace();
+    wire::MetadataRequest::MetadataRequestTopic wanted;
+    wanted.name = name;
+    request.topics->push_back(wanted);
+    request.allow_auto_topic_creation = false;
+    auto answer =
+        co_await client->wire().ask<wire::MetadataResponse>(request, 12, patience_of_one);
+    if (!answer.ok()) co_return failed(answer.error().message);
+    if (answer->topics.size() != 1) co_return failed("Metadata was not answered for one topic");
+    if (answer->topics[0].error_code != ErrorCode::none) {
+        co_return Error{answer->topics[0].error_code, "the topic " + name + " is not there"};
+    }
+    co_return answer->topics[0].topic_id;
+}
+
+io::Task<Result<TopicId>> create_and_find(Load* load, Client* client, TopicSpec spec) {
+    auto created = co_await create_once(load, client, spec);
+    if (!created.ok()) co_return created.error();
+    auto id = co_await find_id(client, spec.name);
+    co_return id;
+}
+
+io::Task<Result<Offset>> find_offset(Client* client, Partition partition, std::int64_t which) {
+    wire::ListOffsetsRequest request;
+    request.replica_id = no_broker;
+    wire::ListOffsetsRequest::ListOffsetsTopic topic;
+    topic.name = partition.topic;
+    wire::ListOffsetsRequest::ListOffsetsPartition wanted;
+    wanted.partition_index = PartitionIndex(partition.index);
+    wanted.timestamp = which;
+    topic.partitions.push_back(wanted);
+    request.topics.push_back(std::move(topic));
+    auto answer =
+        co_await client->wire().ask<wire::ListOffsetsResponse>(request, 7, patience_of_one);
+    if (!answer.ok()) co_return failed(answer.error().message);
+    if (answer->topics.size() != 1 || answer->topics[0].partitions.size() != 1) {
+        co_return failed("ListOffsets of one partition was not answered for one");
+    }
+    const auto& found = answer->topics[0].partitions[0];
+    if (found.error_code != ErrorCode::none) {
+        co_return Error{found.error_code, "ListOffsets failed"};
+    }
+    co_return found.offset;
+}
+
+io::Task<Result<std::vector<ReadRecord>>> read_batches(Client* client, Partition partition,
+                                                       Offset from, record::Codecs* codecs) {
+    wire::FetchRequest request;
+    request.min_bytes = 1;
+    request.max_wait_ms = 100;
+    wire::FetchRequest::FetchTopic topic;
+    topic.topic = partition.topic;
+    wire::FetchRequest::FetchPartition wanted;
+    wanted.partition = PartitionIndex(partition.index);
+    wanted.fetch_offset = from;
+    wanted.partition_max_bytes = 1 << 20;
+    topic.partitions.push_back(wanted);
+    request.topics.push_back(std::move(topic));
+    auto answer = co_await client->wire().ask<wire::FetchResponse>(request, 11, patience_of_one);
+    if (!answer.ok()) co_return failed(answer.error().message);
+    if (answer->responses.size() != 1 || answer->responses[0].partitions.size() != 1) {
+        co_return failed("Fetch of one partition was not answered for one");
+    }
+    const auto& got = answer->responses[0].partitions[0];
+    if (got.error_code != ErrorCode::none) co_return Error{got.error_code, "Fetch failed"};
+    if (!got.records) co_return std::vector<ReadRecord>();
+    auto records = read_records(*got.records, *codecs);
+    co_return records;
+}
+
+io::Task<Result<Content>> read_partition(Client* client, Partition partition) {
+    record::Codecs codecs;
+    Content content;
+    content.partition = partition;
+    auto start = co_await find_offset(client, partition, -2);
+    if (!start.ok()) co_return start.error();
+    auto end = co_await find_offset(client, partition, -1);
+    if (!end.ok()) co_return end.error();
+    content.log_start_offset = *start;
+    content.log_end_offset = *end;
+    Offset next = *start;
+    int empty = 0;
+    while (next < *end) {
+        auto records = co_await read_batches(client, partition, next, &codecs);
+        if (!records.ok()) co_return records.error();
+        if (records->empty()) {
+            if (++empty == 20) {
+                co_return failed("nothing is read at offset " + std::to_string(next.value()) +
+                                 " although the log ends at " + std::to_string(end->value()));
+            }
+            continue;
+        }
+        for (const auto& read : *records) {
+            // What comes in meanwhile (acks=0 still under way) is not of this content.
+            const bool within = read.offset >= next && read.offset < *end;
+            if (within) content.records.push_back(read);
+        }
+        const Offset after = records->back().offset + 1;
+        if (after <= next) co_return failed("a fetch does not come forward");
+        next = after;
+    }
+    co_return content;
+}
+
+}  // namespace
+
+io::Task<Status> create_topics(Load* load, Client* client, std::vector<TopicSpec> specs,
+                               Duration patience) {
+    const Instant deadline = client->after(patience);
+    for (const auto& spec : specs) {
+        while (true) {
+            auto id = co_await create_and_find(load, client, spec);
+            if (id.ok()) {
+                load->topics.push_back({spec, *id});
+                break;
+            }
+            if (client->clock().now() >= deadline) {
+                co_return failed("the topic " + spec.name + " cannot be created: " +
+                                 id.error().message);
+            }
+            co_await wait(client, Duration::milliseconds(50));
+        }
+    }
+    co_return Status();
+}
+
+io::Task<Status> read_everything(Load* load, Client* client, Duration patience) {
+    const Instant deadline = client->after(patience);
+    for (const auto& topic : load->topics) {
+        for (std::int32_t index = 0; index < topic.spec.partitions; ++index) {
+            const Partition partition{topic.spec.name, index};
+            while (true) {
+                auto content = co_await read_partition(client, partition);
+                if (content.ok()) {
+                    load->ledger.each([&](Checker& checker) { checker.read_all(*content); });
+                    break;
+                }
+                if (client->clock().now() >= deadline) {
+                    if (content.error().code == ErrorCode::unknown_topic_or_partition) {
+                        load->ledger.each(
+                            [&](Checker& checker) { checker.topic_missing(topic.spec.name); });
+                    }
+                    if (content.error().code == ErrorCode::corrupt_message) {
+                        load->ledger.each([&](Checker& checker) {
+                            checker.response_garbled(text(partition) + ": " +
+                                                     content.error().message);
+                        });
+                    }
+                    co_return failed(text(partition) + " cannot be read: " +
+                                     content.error().message);
+                }
+                co_await wait(client, Duration::milliseconds(50));
+            }
+        }
+    }
+    co_return Status();
+}
+
+}  // namespace pabal::sim
