@@ -43,6 +43,20 @@ std::string upper(std::string_view text) {
     return result;
 }
 
+// The parts between commas, without the blanks around them.
+std::vector<std::string> split(std::string_view text) {
+    std::vector<std::string> parts;
+    for (;;) {
+        const std::size_t comma = text.find(',');
+        std::string_view part = text.substr(0, comma);
+        while (part.starts_with(' ')) part.remove_prefix(1);
+        while (part.ends_with(' ')) part.remove_suffix(1);
+        if (!part.empty()) parts.emplace_back(part);
+        if (comma == std::string_view::npos) return parts;
+        text.remove_prefix(comma + 1);
+    }
+}
+
 // NAME://HOST:PORT, with brackets around an IPv6 address.
 Result<Endpoint> parse_listener(std::string_view setting, std::string_view text) {
     auto wrong = [&](std::string_view why) {
@@ -173,7 +187,7 @@ Status BrokerConfig::settle_listeners() {
     for (const std::string& name : list("controller.listener.names"))
         controller_names.insert(upper(name));
     std::map<std::string, std::string> protocols;
-    for (const std::string& entry : list("listener.security.protocol.map")) {
+    for (const std::string& entry : split(text("listener.security.protocol.map"))) {
         const std::size_t colon = entry.find(':');
         if (colon == std::string::npos)
             return invalid("listener.security.protocol.map holds '" + entry +

@@ -1,4 +1,5 @@
 #include <algorithm>
+#include <charconv>
 #include <functional>
 #include <string>
 #include <variant>
@@ -22,7 +23,10 @@ std::optional<std::string> find(const ConfigMap& settings, std::string_view name
 // A broker setting's value in the unit of the topic setting that falls back on it.
 std::string scaled(const std::string& text, std::int64_t factor) {
     if (factor == 1) return text;
-    const std::int64_t value = std::stoll(text);
+    std::int64_t value = 0;
+    const char* end = text.data() + text.size();
+    auto [rest, error] = std::from_chars(text.data(), end, value);
+    if (error != std::errc() || rest != end) return text;
     if (value < 0) return "-1";
     if (value > INT64_MAX / factor) return std::to_string(INT64_MAX);
     return std::to_string(value * factor);

@@ -125,10 +125,10 @@ struct Controller::State {
     Offset committed_end{0};
     bool first_image = true;  // None was published so far.
     bool publishing = false;
-    bool snapshotting = false;
+    bool snapshotting = false;   // A file is being written on the disk pool.
     bool stopping = false;
     std::optional<Error> failure;
-    std::optional<WallTime> last_snapshot;
+    std::string bootstrap_path;  // Of the file that a fresh cluster still has to write.
     io::TimerId snapshot_timer = 0;
     io::Gate* idle_gate = nullptr;  // Opened when nothing is being published, if somebody waits.
 };
@@ -179,7 +179,6 @@ io::Task<Status> Controller::start(std::vector<metadata::Endpoint> endpoints,
     state_->loader.abandon_transaction();
     state_->head = state_->loader.image();
     state_->loader = metadata::ImageLoader();
-    if (quorum_->latest_snapshot()) state_->last_snapshot = ports_.clock.wall_now();
 
     auto status = quorum_->elect();
     if (status.ok()) status = bootstrap();
@@ -188,7 +187,10 @@ io::Task<Status> Controller::start(std::vector<metadata::Endpoint> endpoints,
     if (!status.ok()) co_return status;
     const Instant never = Instant::never();
     auto published = co_await settled(never);
-    if (published.ok()) schedule_snapshot();
+    if (published.ok()) {
+        schedule_snapshot();
+        if (!state_->bootstrap_path.empty()) io::detach(write_bootstrap());
+    }
     co_return published;
 }
 
@@ -214,17 +216,7 @@ Status Controller::bootstrap() {
         if (!read.ok()) return Error{read.error().code, path + ": " + read.error().message};
     } else {
         records.push_back(feature_level("metadata.version", metadata::metadata_version_4_3));
-        std::vector<Bytes> frames;
-        for (const Record& record : records)
-            frames.push_back(metadata::encode(record, metadata::metadata_version_4_3));
-        std::string content;
-        const WallTime now = ports_.clock.wall_now();
-        for (const Bytes& batch :
-             metadata::snapshot_batches(frames, LeaderEpoch(0), WallTime{0}, now))
-            content.append(batch.text());
-        // Its content is in the log as well, which is synced.
-        auto written = io::replace_file_unsynced(ports_.disk, path, content);
-        if (!written.ok()) return wrong(written.error());
+        state_->bootstrap_path = path;
     }
     return submit(records);
 }
@@ -494,6 +486,30 @@ wire::DescribeQuorumResponse Controller::describe_quorum(
     for (const metadata::Endpoint& endpoint : options_.controller_endpoints)
         node.listeners.push_back({endpoint.name, endpoint.host, endpoint.port});
     return response;
+}
+
+// Kafka looks into this file to know how a directory was formatted. What it says is in the log as
+// well, so nobody waits for it.
+io::Task<void> Controller::write_bootstrap() {
+    state_->snapshotting = true;
+    const std::vector<Bytes> frames{
+        metadata::encode(feature_level("metadata.version", metadata::metadata_version_4_3),
+                         metadata::metadata_version_4_3)};
+    const WallTime now = ports_.clock.wall_now();
+    std::string content;
+    for (const Bytes& batch :
+         metadata::snapshot_batches(frames, LeaderEpoch(0), WallTime{0}, now))
+        content.append(batch.text());
+    const std::string path = state_->bootstrap_path;
+    io::Disk* disk = &ports_.disk;
+    IoStatus outcome;
+    IoStatus* result = &outcome;
+    std::function<void()> work = [=] { *result = io::replace_file(*disk, path, content); };
+    co_await ports_.disk.run(work);
+    if (options_.log && !outcome.ok())
+        options_.log->warning("bootstrap snapshot not written", {{"reason", outcome.error().message}});
+    state_->snapshotting = false;
+    if (state_->idle_gate) state_->idle_gate->open();
 }
 
 bool Controller::snapshot_is_due() const {

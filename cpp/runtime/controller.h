@@ -136,6 +136,7 @@ private:
     io::Task<void> publish();
     void wake_waiters();
     io::Task<void> drain();
+    io::Task<void> write_bootstrap();
     bool snapshot_is_due() const;
     void schedule_snapshot();
     io::Task<void> take_snapshot();

@@ -59,6 +59,7 @@ IoStatus Quorum::open(const std::function<Status(const MetadataEntry&)>& replay)
         PABAL_TRY(load_snapshot(replay));
     } else {
         PABAL_TRY(ports_.disk.make_directories(directory_));
+        new_directory_ = true;
         PABAL_TRY(io::replace_file_unsynced(ports_.disk, directory_ + "/partition.metadata",
                                             partition_metadata));
     }
@@ -207,6 +208,7 @@ Result<Offset> Quorum::append_ready(Result<Offset> last) {
 struct Quorum::Sync {
     std::string state_path;
     std::optional<raft::QuorumState> state;
+    std::string parent;  // Empty if its entries are durable already.
     LeaderEpoch epoch;
     Offset end{0};
     log::LogFlush flush;
@@ -230,6 +232,7 @@ io::Task<void> Quorum::sync_until_done() {
         Sync sync;
         sync.state_path = directory_ + "/quorum-state";
         sync.state = std::exchange(unsaved_state_, std::nullopt);
+        if (std::exchange(new_directory_, false)) sync.parent = options_.directory;
         sync.epoch = machine_.epoch();
         sync.end = machine_.log_end();
         sync.flush = std::move(prepared).value();
@@ -239,6 +242,8 @@ io::Task<void> Quorum::sync_until_done() {
             if (work->state)
                 work->outcome = io::replace_file(*disk, work->state_path, work->state->text());
             if (work->outcome.ok()) work->outcome = work->flush.run();
+            if (work->outcome.ok() && !work->parent.empty())
+                work->outcome = disk->sync_directory(work->parent);
         };
         co_await ports_.disk.run(run);
         if (!sync.outcome.ok()) {

@@ -107,6 +107,7 @@ private:
     std::function<void(Offset)> commit_action_;
     std::function<void(IoError)> failure_action_;
     std::optional<raft::QuorumState> unsaved_state_;
+    bool new_directory_ = false;  // The directory's own name is not durable yet.
     Offset durable_end_{0};
     bool syncing_ = false;
     bool stopped_ = false;
