@@ -2,6 +2,7 @@
 
 #include <bit>
 
+#include "base/big_endian.h"
 #include "base/ids.h"
 #include "wire/utf8.h"
 
@@ -14,18 +15,6 @@ constexpr std::size_t memory_factor = 16;
 constexpr std::size_t memory_floor = 1 << 20;
 
 constexpr std::size_t max_string_bytes = 32767;
-
-template <class T>
-T big_endian(const std::uint8_t* bytes) {
-    T value;
-    std::memcpy(&value, bytes, sizeof value);
-    if constexpr (std::endian::native == std::endian::little) {
-        if constexpr (sizeof(T) == 2) value = static_cast<T>(__builtin_bswap16(static_cast<std::uint16_t>(value)));
-        if constexpr (sizeof(T) == 4) value = static_cast<T>(__builtin_bswap32(static_cast<std::uint32_t>(value)));
-        if constexpr (sizeof(T) == 8) value = static_cast<T>(__builtin_bswap64(static_cast<std::uint64_t>(value)));
-    }
-    return value;
-}
 
 }  // namespace
 
@@ -85,15 +74,15 @@ std::int8_t Reader::int8(const char* field) {
 }
 std::int16_t Reader::int16(const char* field) {
     const std::uint8_t* bytes = take(2, field);
-    return bytes ? big_endian<std::int16_t>(bytes) : std::int16_t{0};
+    return bytes ? load_big_endian<std::int16_t>(bytes) : std::int16_t{0};
 }
 std::int32_t Reader::int32(const char* field) {
     const std::uint8_t* bytes = take(4, field);
-    return bytes ? big_endian<std::int32_t>(bytes) : 0;
+    return bytes ? load_big_endian<std::int32_t>(bytes) : 0;
 }
 std::int64_t Reader::int64(const char* field) {
     const std::uint8_t* bytes = take(8, field);
-    return bytes ? big_endian<std::int64_t>(bytes) : 0;
+    return bytes ? load_big_endian<std::int64_t>(bytes) : 0;
 }
 std::uint16_t Reader::uint16(const char* field) { return static_cast<std::uint16_t>(int16(field)); }
 std::uint32_t Reader::uint32(const char* field) { return static_cast<std::uint32_t>(int32(field)); }
@@ -369,6 +358,14 @@ void Reader::end_tag(const Tag& tag) {
                                  std::to_string(remaining()) + " bytes more than its value");
     end_ = tag.outer_end;
     if (error_) at_ = end_;
+}
+
+void Reader::skip_tags() {
+    for (std::uint32_t count = tag_count(); count > 0 && ok(); --count) {
+        const Tag tag = begin_tag();
+        skip();
+        end_tag(tag);
+    }
 }
 
 }  // namespace pabal::wire

@@ -88,6 +88,8 @@ public:
     // The rest of this tagged field: one that a newer peer knows and we do not.
     void skip() { at_ = end_; }
     void end_tag(const Tag& tag);
+    // The end of a struct that has no tagged fields that we know.
+    void skip_tags();
 
     // Records that the frame is wrong at this field. Only the first call counts.
     void fail(const char* field, std::string what, ErrorCode code = ErrorCode::invalid_request);

@@ -53,7 +53,8 @@ void read_nullable_struct(Reader& reader, std::optional<T>& out, int version, co
     if (reader.int8(field) < 0)
         out.reset();
     else
-        read_struct(reader, out.emplace(), version, field);
+        // emplace() alone: clang takes a nested struct with initialisers for not constructible.
+        read_struct(reader, out.emplace(T{}), version, field);
 }
 
 template <class T>

@@ -3,6 +3,7 @@
 #include <bit>
 #include <cstdio>
 
+#include "base/big_endian.h"
 #include "base/ids.h"
 
 namespace pabal::wire {
@@ -11,16 +12,6 @@ namespace {
 constexpr std::size_t first_buffer_bytes = 512;
 constexpr std::size_t copied_below_bytes = 256;  // Smaller slices are copied rather than attached.
 constexpr std::size_t max_string_bytes = 32767;
-
-template <class T>
-T to_big_endian(T value) {
-    if constexpr (std::endian::native == std::endian::little) {
-        if constexpr (sizeof(T) == 2) return __builtin_bswap16(value);
-        if constexpr (sizeof(T) == 4) return __builtin_bswap32(value);
-        if constexpr (sizeof(T) == 8) return __builtin_bswap64(value);
-    }
-    return value;
-}
 
 std::size_t put_varint(std::uint8_t* into, std::uint32_t value) {
     std::size_t size = 0;
@@ -55,18 +46,9 @@ std::uint8_t* Writer::grow(std::size_t size) {
 }
 
 void Writer::int8(std::int8_t value) { *grow(1) = static_cast<std::uint8_t>(value); }
-void Writer::int16(std::int16_t value) {
-    const auto bytes = to_big_endian(static_cast<std::uint16_t>(value));
-    std::memcpy(grow(2), &bytes, 2);
-}
-void Writer::int32(std::int32_t value) {
-    const auto bytes = to_big_endian(static_cast<std::uint32_t>(value));
-    std::memcpy(grow(4), &bytes, 4);
-}
-void Writer::int64(std::int64_t value) {
-    const auto bytes = to_big_endian(static_cast<std::uint64_t>(value));
-    std::memcpy(grow(8), &bytes, 8);
-}
+void Writer::int16(std::int16_t value) { store_big_endian(grow(2), value); }
+void Writer::int32(std::int32_t value) { store_big_endian(grow(4), value); }
+void Writer::int64(std::int64_t value) { store_big_endian(grow(8), value); }
 void Writer::float64(double value) { int64(std::bit_cast<std::int64_t>(value)); }
 void Writer::uuid(const Uuid& value) { std::memcpy(grow(16), value.bytes.data(), 16); }
 
@@ -246,8 +228,7 @@ void Writer::begin_frame() {
 
 Rope Writer::take() {
     if (framed_) {
-        const auto length = to_big_endian(static_cast<std::uint32_t>(size() - 4));
-        std::memcpy(buffer_.data(), &length, 4);
+        store_big_endian(buffer_.data(), static_cast<std::uint32_t>(size() - 4));
     }
     const std::size_t end = std::exchange(used_, 0);
     const Bytes small(std::move(buffer_));

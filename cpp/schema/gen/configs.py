@@ -62,7 +62,7 @@ def read_row(words):
         elif word == "sim":
             row.sim = tuple(bounds(words.pop(0)))
         elif word == "from":
-            while words and re.fullmatch(r"[a-z][\w.]+\.[\w.]+(\*\d+)?", words[0]):
+            while words and re.fullmatch(r"[a-z]\w*(\.\w+)+(\*\d+)?", words[0]):
                 name, _, factor = words.pop(0).partition("*")
                 row.synonyms.append((name, int(factor or 1)))
         else:

@@ -72,25 +72,25 @@ def initialiser(field):
     return ""
 
 
-def is_default(field, value):
-    """A C++ condition: `value` is what the field is when nobody sets it."""
+def is_set(field, value):
+    """A C++ condition: `value` is not what the field is when nobody sets it."""
     if empty_by_default(field):
-        empty = f"{value}->empty()" if field.array else f"*{value} == std::decay_t<decltype(*{value})>()"
-        return f"{value} && {empty}"
+        filled = f"!{value}->empty()" if field.array else f"*{value} != std::decay_t<decltype(*{value})>()"
+        return f"!{value} || {filled}"
     if field.nullable or field.type == "records":
-        return f"!{value}"
+        return value
     if field.array or field.type in ("string", "bytes"):
         if field.default in (None, '""', "null"):
-            return f"{value}.empty()"
-        return f"{value} == {field.default}"
+            return f"!{value}.empty()"
+        return f"{value} != {field.default}"
     number = literal(field)
     if number is None:
-        return f"{value} == decltype({value}){{}}"
+        return f"{value} != decltype({value})()"
     if field.type == "bool":
-        return value if number == "true" else f"!{value}"
+        return f"!{value}" if number == "true" else value
     if field.strong and field.strong != "ErrorCode":
-        return f"{value} == {field.strong}({number})"
-    return f"{value} == {number}"
+        return f"{value} != {field.strong}({number})"
+    return f"{value} != {number}"
 
 
 def condition(versions, outer):
@@ -101,6 +101,21 @@ def condition(versions, outer):
     if versions.high < outer.high:
         terms.append(f"version <= {versions.high}")
     return " && ".join(terms)
+
+
+def opposite(versions, outer):
+    """True outside of `versions`; empty if that is never so."""
+    terms = []
+    if versions.low > outer.low:
+        terms.append(f"version < {versions.low}")
+    if versions.high < outer.high:
+        terms.append(f"version > {versions.high}")
+    return " || ".join(terms)
+
+
+def conjunction(*conditions):
+    found = [text for text in conditions if text]
+    return " && ".join(f"({text})" if " || " in text and len(found) > 1 else text for text in found)
 
 
 def comment(doc, indent):
@@ -282,26 +297,25 @@ class Codec:
         if self.message.flexible is None:
             return
         tagged = [field for field in fields if field.tag is not None]
+        if not tagged:
+            self.line("reader.skip_tags();")
+            return
         self.line("for (std::uint32_t count = reader.tag_count(); count > 0 && reader.ok(); "
                   "--count) {")
         self.line("const auto tag = reader.begin_tag();", 2)
-        if not tagged:
-            self.line("reader.skip();", 2)
         for index, field in enumerate(tagged):
-            when = condition(field.tag_versions, outer)
-            also = f" && {when}" if when else ""
-            self.line(f"{'} else ' if index else ''}if (tag.number == {field.tag}{also}) {{", 2)
+            when = conjunction(f"tag.number == {field.tag}", condition(field.tag_versions, outer))
+            self.line(f"{'} else ' if index else ''}if ({when}) {{", 2)
             self.read_value(field, 3)
-        if tagged:
-            self.line("} else {", 2)
-            self.line("reader.skip();", 3)
-            self.line("}", 2)
+        self.line("} else {", 2)
+        self.line("reader.skip();", 3)
+        self.line("}", 2)
         self.line("reader.end_tag(tag);", 2)
         self.line("}")
 
-    def lost(self, field, owner):
-        return (f"if (!({is_default(field, 'in.' + field.name)})) "
-                f"field_lost({cpp_string(owner + '.' + field.name)}, version);")
+    def lost(self, field, owner, when):
+        when = conjunction(when, is_set(field, "in." + field.name))
+        return f"if ({when}) field_lost({cpp_string(owner + '.' + field.name)}, version);"
 
     def write_fields(self, fields, outer, owner):
         for field in fields:
@@ -315,15 +329,14 @@ class Codec:
             self.never_compact(field, "writer", self.write_value, 2)
             if not field.ignorable:
                 self.line("} else {")
-                self.line(self.lost(field, owner), 2)
+                self.line(self.lost(field, owner, ""), 2)
             self.line("}")
         tagged = sorted((field for field in fields if field.tag is not None),
                         key=lambda field: field.tag)
         for field in tagged:
-            if not field.ignorable and condition(field.tag_versions, outer):
-                self.line(f"if (!({condition(field.tag_versions, outer)})) {{")
-                self.line(self.lost(field, owner), 2)
-                self.line("}")
+            elsewhere = opposite(field.tag_versions, outer)
+            if elsewhere and not field.ignorable:
+                self.line(self.lost(field, owner, elsewhere))
         if self.message.flexible is None:
             return
         if not tagged:
@@ -332,9 +345,9 @@ class Codec:
         self.line("if (writer.flexible()) {")
         self.line("const auto tags = writer.begin_tags();", 2)
         for field in tagged:
-            when = condition(field.tag_versions, outer)
-            also = f"{when} && " if when else ""
-            self.line(f"if ({also}!({is_default(field, 'in.' + field.name)})) {{", 2)
+            when = conjunction(condition(field.tag_versions, outer),
+                               is_set(field, "in." + field.name))
+            self.line(f"if ({when}) {{", 2)
             self.line(f"const auto start = writer.begin_tag(tags, {field.tag});", 3)
             self.write_value(field, 3)
             self.line("writer.end_tag(start);", 3)
@@ -358,8 +371,9 @@ class Codec:
         for struct in message.structs:
             self.functions(f"{message.name}::{struct.name}", struct.fields, struct.versions)
         self.functions(message.name, message.fields, message.versions)
-        about = (f'"{message.name}", version, {message.name}::min_version, '
-                 f"{message.name}::max_version, {message.name}::first_flexible")
+        flexible = NEVER if message.flexible is None else message.flexible
+        about = (f'"{message.name}", version, {message.versions.low}, {message.versions.high}, '
+                 f"{flexible}")
         self.lines += [
             f"void encode(Writer& writer, const {message.name}& message, int version) {{",
             f"    writer.begin({about});",

@@ -102,6 +102,8 @@ struct Sample {
     Bytes (*encoded)(Prng& random, int version);
     // What went wrong when a random message was encoded, decoded and compared; empty if nothing.
     std::string (*round_trip)(Prng& random, int version);
+    // Decodes, and when that goes well, encodes and decodes again: what went wrong, empty if nothing.
+    std::string (*settled)(const Bytes& frame, int version);
     // Decodes only.
     Status (*decoded)(const Bytes& frame, int version);
 };
@@ -112,7 +114,7 @@ const std::vector<Sample>& samples();
 template <class M>
 Sample sample_of(const char* name, const char* kind, int api_key) {
     Sample sample{name, kind, api_key, M::min_version, M::max_version, M::first_flexible,
-                  nullptr, nullptr, nullptr};
+                  nullptr, nullptr, nullptr, nullptr};
     sample.encoded = [](Prng& random, int version) {
         M message;
         Sampler sampler(random);
@@ -132,6 +134,18 @@ Sample sample_of(const char* name, const char* kind, int api_key) {
         const Status status = decode(reader, again, version);
         if (!status.ok()) return status.error().message;
         if (reader.remaining() > 0) return std::to_string(reader.remaining()) + " bytes are left";
+        return again == message ? "" : "another message came back";
+    };
+    sample.settled = [](const Bytes& frame, int version) -> std::string {
+        Reader reader(frame);
+        M message;
+        if (!decode(reader, message, version).ok()) return "";
+        Writer writer;
+        encode(writer, message, version);
+        Reader second(*writer.take().flatten());
+        M again;
+        const Status status = decode(second, again, version);
+        if (!status.ok()) return status.error().message;
         return again == message ? "" : "another message came back";
     };
     sample.decoded = [](const Bytes& frame, int version) {
