@@ -14,13 +14,14 @@ namespace pabal::bindings {
 namespace {
 
 // What the broker said last, for error messages and bug reports; never calls into Python.
-class LogTail {
+class LogTail final : public LogSink {
 public:
-    void add(LogLevel level, std::string_view part, std::string_view line) {
+    LogTail() : LogSink(LogLevel::info) {}
+
+    void write(LogLevel, std::string_view line) override {
         std::lock_guard lock(mutex_);
         if (lines_.size() == capacity) lines_.pop_front();
-        lines_.push_back(std::string(name_of(level)) + " " + std::string(part) + ": " +
-                         std::string(line));
+        lines_.emplace_back(line);
     }
     std::vector<std::string> lines() const {
         std::lock_guard lock(mutex_);
@@ -36,13 +37,10 @@ private:
 class Broker {
 public:
     Broker(const std::map<std::string, std::string>& properties, double timeout)
-        : pid_(getpid()), log_(std::make_shared<LogTail>()) {
-        auto tail = log_;
-        Logger logger(LogLevel::info, [tail](LogLevel level, std::string_view part,
-                                             std::string_view line) { tail->add(level, part, line); });
+        : pid_(getpid()), log_(std::make_unique<LogTail>()) {
         {
             py::gil_scoped_release released;
-            auto made = embedded::Broker::make(properties, std::move(logger));
+            auto made = embedded::Broker::make(properties, Logger(*log_));
             if (made.ok()) {
                 broker_ = std::move(*made);
             } else {
@@ -124,7 +122,7 @@ private:
     }
 
     pid_t pid_;
-    std::shared_ptr<LogTail> log_;
+    std::unique_ptr<LogTail> log_;  // Outlives the broker.
     std::unique_ptr<embedded::Broker> broker_;
     Error refused_;
 };
