@@ -2,17 +2,18 @@
 
 #include "kv/rocks_store.h"
 #include "metadata/broker_config.h"
+#include "os/host_name.h"
 #include "os/node_ports.h"
 
 namespace pabal::embedded {
 
 struct Broker::Parts {
-    Parts(metadata::BrokerConfig config, Logger log)
+    Parts(metadata::BrokerConfig config, Logger log, node::NodeOptions options)
         : ports("pabal-" + std::to_string(config.node_id().value()),
                 std::make_shared<os::PolicyTime>(), kv::open_store) {
         ports.shard().run([&] {
             node = std::make_unique<node::Node>(ports.ports(), std::move(config),
-                                                node::NodeOptions(), std::move(log));
+                                                std::move(options), std::move(log));
         });
     }
     ~Parts() {
@@ -51,13 +52,17 @@ Broker::Broker(std::unique_ptr<Parts> parts) : parts_(std::move(parts)) {}
 
 Broker::~Broker() { kill(); }
 
-Result<std::unique_ptr<Broker>> Broker::make(const std::map<std::string, std::string>& properties,
-                                             Logger log) {
+Result<std::unique_ptr<Broker>> Broker::make(
+    const std::map<std::string, std::string>& properties, Logger log,
+    std::function<void(const std::string& why)> on_failure) {
     std::vector<std::string> warnings;
     PABAL_TRY_ASSIGN(auto config, metadata::BrokerConfig::parse(properties, &warnings));
-    for (const auto& warning : warnings) log.warning("config", warning);
-    return std::unique_ptr<Broker>(
-        new Broker(std::make_unique<Parts>(std::move(config), std::move(log))));
+    for (const auto& warning : warnings) log.warning(warning);
+    node::NodeOptions options;
+    options.host_name = os::host_name();
+    options.on_failure = std::move(on_failure);
+    return std::unique_ptr<Broker>(new Broker(
+        std::make_unique<Parts>(std::move(config), std::move(log), std::move(options))));
 }
 
 std::future<Status> Broker::start() {

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <future>
 #include <map>
 #include <memory>
@@ -19,9 +20,11 @@ namespace pabal::embedded {
 class Broker {
 public:
     // Checks `properties` (Kafka's names) and makes the node; nothing runs yet. Settings that Kafka
-    // knows and this broker does not use are told to `log`. Errors: invalid_config.
-    static Result<std::unique_ptr<Broker>> make(const std::map<std::string, std::string>& properties,
-                                                Logger log);
+    // knows and this broker does not use are told to `log`. Errors: invalid_config. `on_failure` is
+    // called on the broker's thread when it can serve no more (its last log directory failed).
+    static Result<std::unique_ptr<Broker>> make(
+        const std::map<std::string, std::string>& properties, Logger log,
+        std::function<void(const std::string& why)> on_failure = {});
     // A broker that still runs is killed.
     ~Broker();
     Broker(const Broker&) = delete;
