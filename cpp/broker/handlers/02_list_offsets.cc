@@ -116,6 +116,7 @@ io::Task<wire::ListOffsetsResponse> handle_list_offsets(Context* context, Reques
             }
             if (answered.error_code == ErrorCode::none)
                 answer(*partition, asked.timestamp, isolation, &answered);
+            if (request->version < 4) answered.leader_epoch = no_leader_epoch;
             request->failed(answered.error_code);
         }
     }
