@@ -93,7 +93,8 @@ Outcome<wire::BrokerRegistrationResponse> register_broker(
     record.rack = request.rack;
     record.log_dirs = request.log_dirs;
     const BrokerImage* known = image.broker(request.broker_id);
-    if (known && known->incarnation == request.incarnation_id) {
+    if (known && known->incarnation == request.incarnation_id &&
+        predecessor == Predecessor::may_live) {
         record.broker_epoch = known->epoch;
         record.fenced = known->fenced;
         record.in_controlled_shutdown = known->in_controlled_shutdown;

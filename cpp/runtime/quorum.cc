@@ -206,7 +206,7 @@ Result<Offset> Quorum::append_ready(Result<Offset> last) {
 }
 
 struct Quorum::Sync {
-    std::string state_path;
+    std::string directory;
     std::optional<raft::QuorumState> state;
     std::string parent;  // Empty if its entries are durable already.
     LeaderEpoch epoch;
@@ -214,6 +214,25 @@ struct Quorum::Sync {
     log::LogFlush flush;
     IoStatus outcome;
 };
+
+// The state's new name and the log's are made durable by one sync of their directory; nothing of
+// either counts before.
+IoStatus Quorum::sync_all(io::Disk& disk, Sync& sync) {
+    if (sync.state) {
+        const std::string path = sync.directory + "/quorum-state";
+        const std::string text = sync.state->text();
+        PABAL_TRY(disk.remove(path + ".tmp"));
+        PABAL_TRY_ASSIGN(const auto file, disk.open(path + ".tmp", io::OpenMode::create_new));
+        const ByteView pieces[] = {as_bytes(text)};
+        PABAL_TRY(file->write(0, pieces));
+        PABAL_TRY(file->sync());
+        PABAL_TRY(disk.rename(path + ".tmp", path));
+    }
+    PABAL_TRY(sync.flush.run());
+    if (sync.state) PABAL_TRY(disk.sync_directory(sync.directory));
+    if (!sync.parent.empty()) PABAL_TRY(disk.sync_directory(sync.parent));
+    return {};
+}
 
 void Quorum::start_sync() {
     if (syncing_ || failed_ || stopped_) return;
@@ -230,7 +249,7 @@ io::Task<void> Quorum::sync_until_done() {
             break;
         }
         Sync sync;
-        sync.state_path = directory_ + "/quorum-state";
+        sync.directory = directory_;
         sync.state = std::exchange(unsaved_state_, std::nullopt);
         if (std::exchange(new_directory_, false)) sync.parent = options_.directory;
         sync.epoch = machine_.epoch();
@@ -239,11 +258,7 @@ io::Task<void> Quorum::sync_until_done() {
         io::Disk* disk = &ports_.disk;
         Sync* work = &sync;
         std::function<void()> run = [disk, work] {
-            if (work->state)
-                work->outcome = io::replace_file(*disk, work->state_path, work->state->text());
-            if (work->outcome.ok()) work->outcome = work->flush.run();
-            if (work->outcome.ok() && !work->parent.empty())
-                work->outcome = disk->sync_directory(work->parent);
+            work->outcome = sync_all(*disk, *work);
         };
         co_await ports_.disk.run(run);
         if (!sync.outcome.ok()) {

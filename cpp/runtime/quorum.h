@@ -91,6 +91,7 @@ private:
     IoStatus read_log(const std::function<Status(const MetadataEntry&)>& replay);
     IoStatus load_snapshot(const std::function<Status(const MetadataEntry&)>& replay);
     Result<Offset> append_ready(Result<Offset> last);
+    static IoStatus sync_all(io::Disk& disk, Sync& sync);
     void start_sync();
     io::Task<void> sync_until_done();
     io::Task<void> drain();
