@@ -253,6 +253,15 @@ void Partitions::open(Opening* opening) const {
                                            opening->checkpoint, ports_->clock.wall_now());
         if (!log.ok()) return log.error();
         if (!marked) PABAL_TRY(write_partition_metadata(disk, opening->path, id.topic));
+        // What a crash left unsynced may have been acknowledged under another setting, or read:
+        // it is visible from the start, so it has to be safe from the start.
+        if (opening->config->log.flush_messages == 1 &&
+            (*log)->recovery_point() < (*log)->log_end_offset()) {
+            PABAL_TRY(sync_partition_names(disk, opening->partition->directory()->path,
+                                           opening->path));
+            const auto flushed = (*log)->flush();
+            if (!flushed.ok()) return flushed.error();
+        }
         return log;
     };
     opening->result.emplace(attempt());
