@@ -62,7 +62,9 @@ io::Task<Status> Broker::start(Duration limit) {
     ASSERT(!process_, "a broker is buried before it starts again");
     process_ = machine_.boot();
     ++lives_;
-    auto made = make_(process_->ports(), machine_.name(), Logger(log_sink_));
+    gave_up_.clear();
+    auto made = make_({process_->ports(), machine_.name(), Logger(log_sink_),
+                       [this](const std::string& why) { give_up(why); }});
     if (!made.ok()) {
         process_.reset();
         co_return made.error();
@@ -110,6 +112,12 @@ io::Task<Status> Broker::bury(Duration limit) {
     server_.reset();
     process_.reset();
     co_return Status();
+}
+
+void Broker::give_up(const std::string& why) {
+    if (!is_alive()) return;
+    gave_up_ = why;
+    die(Death::killed);
 }
 
 void Broker::die(Death death) {

@@ -37,6 +37,9 @@ public:
     // In the midst of the n-th disk operation from now that changes something; 0 takes it back.
     void die_in_disk_operation(std::uint64_t operations, Death death);
 
+    // Why this life ended by itself; empty if it did not.
+    const std::string& gave_up() const { return gave_up_; }
+
     bool is_alive() const { return process_ && process_->is_alive(); }
     // There is a dead process to bury.
     bool has_died() const { return process_ && !process_->is_alive(); }
@@ -58,6 +61,8 @@ private:
         Scheduler& scheduler_;
         std::string name_;
     };
+    void give_up(const std::string& why);
+
     struct Job;
     static io::Task<void> carry_out(std::shared_ptr<Job> job);
     // Runs `work` on the broker's shard; false if it has not ended within `limit`.
@@ -75,6 +80,7 @@ private:
     std::unique_ptr<Server> server_;
     TraceSink log_sink_;
     Status start_status_;
+    std::string gave_up_;
     bool started_ = false;
     bool stuck_ = false;
     std::uint64_t lives_ = 0;

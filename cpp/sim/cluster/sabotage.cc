@@ -5,7 +5,7 @@
 
 namespace pabal::sim {
 
-const std::vector<Sabotage>& port_sabotages() {
+const std::vector<Sabotage>& sabotages() {
     static const std::vector<Sabotage> all{
         {"disk-sync-does-nothing", "answers before the bytes are on disk", "power_loss"},
         {"disk-sync-directory-does-nothing", "creates files that no directory remembers",

@@ -17,8 +17,8 @@ struct Sabotage {
     std::string scenario;  // Of tests/sim, where it must be noticed.
 };
 
-// Those of the ports.
-const std::vector<Sabotage>& port_sabotages();
+// All that are known.
+const std::vector<Sabotage>& sabotages();
 
 // Breaks the world as `id` says; false if it is none of the ports, but a mark in the code.
 bool apply_sabotage(const std::string& id, Machine& broker, Network& network);

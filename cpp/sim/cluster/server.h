@@ -24,8 +24,15 @@ public:
     virtual io::Task<void> kill() = 0;
 };
 
-// `host` is where clients find it.
-using MakeServer = std::function<Result<std::unique_ptr<Server>>(
-    io::Ports ports, const std::string& host, Logger log)>;
+// What a server is made of.
+struct ServerSeat {
+    io::Ports ports;
+    std::string host;  // Where clients find it.
+    Logger log;
+    // To be called on the shard when the server can serve no more; it is killed then.
+    std::function<void(const std::string& why)> on_failure;
+};
+
+using MakeServer = std::function<Result<std::unique_ptr<Server>>(ServerSeat seat)>;
 
 }  // namespace pabal::sim

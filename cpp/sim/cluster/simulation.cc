@@ -142,7 +142,11 @@ private:
                 co_return false;
             }
             const std::string why = started.error().message;
-            run->ledger_.each([&](Checker& checker) { checker.start_failed(why); });
+            if (broker.lives() == 1) {
+                run->fail_liveness("the broker does not start: " + why);
+            } else {
+                run->ledger_.each([&](Checker& checker) { checker.start_failed(why); });
+            }
             co_return false;
         }
         run->tell("the broker is up");
@@ -157,7 +161,19 @@ private:
         co_return true;
     }
 
+    // Only a disk that failed may make the broker give up.
+    bool may_give_up() const {
+        for (const auto& fault : scenario_.faults) {
+            if (fault.kind == "disk-full" || fault.kind == "disk-errors") return true;
+        }
+        return false;
+    }
+
     static io::Task<bool> revive(Run* run) {
+        if (!run->broker_.gave_up().empty() && !run->may_give_up()) {
+            run->fail_liveness("the broker gave up although its disk was whole: " +
+                               run->broker_.gave_up());
+        }
         if (run->failed()) co_return false;
         auto buried = co_await run->broker_.bury(run->scenario_.liveness);
         if (!buried.ok()) {
@@ -251,6 +267,10 @@ private:
             for (std::size_t i = 0; i < specs.size(); ++i) {
                 if (due == specs.size() || next[i] < next[due]) due = i;
             }
+            if (run->broker_.has_died()) {
+                auto up_again = co_await revive(run);
+                if (!up_again) co_return;
+            }
             if (due == specs.size() || next[due] > run->director_.now()) {
                 co_await wait(&run->director_, look_again);
                 continue;
@@ -272,6 +292,7 @@ private:
         for (const auto& workload : run->workloads_) before.push_back(workload->progress());
         for (std::size_t i = 0; i < run->workloads_.size(); ++i) {
             while (!run->failed() && run->workloads_[i]->progress() == before[i]) {
+                if (run->broker_.has_died()) co_await revive(run);
                 if (run->director_.now() > deadline) {
                     run->fail_liveness("the " + run->workloads_[i]->name() +
                                        " come no further although nothing fails any more");

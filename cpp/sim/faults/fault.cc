@@ -47,7 +47,21 @@ public:
     }
 };
 
-// Leaves a little space, takes it away for a while, and gives it back.
+// In one of a thousand operations the disk answers with an error.
+class DiskErrors final : public Fault {
+public:
+    io::Task<bool> strike(Stage* stage, Duration duration) override {
+        auto& faults = stage->broker.machine().disk().faults;
+        const auto before = faults;
+        faults.write_errors_per_million = 1000;
+        faults.sync_errors_per_million = 1000;
+        co_await wait(&stage->clock, duration);
+        faults = before;
+        co_return true;
+    }
+};
+
+// Leaves a little space for a while, and gives the rest back.
 class DiskFull final : public Fault {
 public:
     io::Task<bool> strike(Stage* stage, Duration duration) override {
@@ -162,6 +176,7 @@ std::unique_ptr<Fault> make_fault(const std::string& kind) {
     }
     if (kind == "restart") return std::make_unique<Restart>();
     if (kind == "disk-full") return std::make_unique<DiskFull>();
+    if (kind == "disk-errors") return std::make_unique<DiskErrors>();
     if (kind == "disk-slow") return std::make_unique<DiskSlow>();
     if (kind == "pause") return std::make_unique<Pause>();
     if (kind == "network-slow") return std::make_unique<NetworkSlow>();

@@ -30,7 +30,7 @@ namespace pabal::sim {
 
 class ToyBroker final : public Server {
 public:
-    ToyBroker(io::Ports ports, std::string host) : ports_(ports), host_(std::move(host)) {}
+    explicit ToyBroker(io::Ports ports) : ports_(std::move(ports)) {}
 
     io::Task<Status> start() override {
         const auto recovered = recover();
@@ -507,7 +507,6 @@ private:
     }
 
     io::Ports ports_;
-    std::string host_;
     std::unique_ptr<io::Store> store_;
     std::unique_ptr<io::Listener> listener_;
     std::map<std::string, TopicOfToy> topics_;
@@ -518,9 +517,8 @@ private:
 };
 
 inline MakeServer toy_brokers() {
-    return [](io::Ports ports, const std::string& host,
-              Logger) -> Result<std::unique_ptr<Server>> {
-        return std::unique_ptr<Server>(std::make_unique<ToyBroker>(ports, host));
+    return [](ServerSeat seat) -> Result<std::unique_ptr<Server>> {
+        return std::unique_ptr<Server>(std::make_unique<ToyBroker>(seat.ports));
     };
 }
 
