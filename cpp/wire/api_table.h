@@ -1,5 +1,5 @@
-// The table of APIs as the schema states it: versions, and which node serves what today. ApiVersions,
-// dispatch and forwarding read this one table, so they cannot disagree.
+// The table of APIs as the schema states it: versions, and which node serves what today.
+// ApiVersions, dispatch and forwarding read this one table, so they cannot disagree.
 #pragma once
 
 #include <span>
@@ -23,15 +23,15 @@ enum class Served { none, broker, controller, both };
 
 struct ApiRow {
     ApiKey key;
-    std::string_view name;      // Kafka's, "JoinGroup".
-    VersionRange versions;      // That our codecs know; empty for retired APIs.
-    VersionRange advertised;    // That ApiVersions answers; empty unless served.
-    VersionRange accepted;      // That dispatch lets through; empty unless served.
-    int first_flexible;         // `never_flexible` if no version is.
-    bool on_broker_listener;    // Where Kafka offers it.
+    std::string_view name;    // Kafka's, "JoinGroup".
+    VersionRange versions;    // That our codecs know; empty for retired APIs.
+    VersionRange advertised;  // That ApiVersions answers; empty unless served.
+    VersionRange accepted;    // That dispatch lets through; empty unless served.
+    int first_flexible;       // `never_flexible` if no version is.
+    bool on_broker_listener;  // Where Kafka offers it.
     bool on_controller_listener;
     Served served;
-    int response_header;        // The version where it does not follow from `first_flexible`; else -1.
+    int response_header;  // The version where it does not follow from `first_flexible`; else -1.
 
     constexpr bool served_by_broker() const {
         return served == Served::broker || served == Served::both;

@@ -55,14 +55,14 @@ struct ConfigRow {
     std::optional<std::string_view> kafka_default;
     std::optional<std::int64_t> min;
     std::optional<std::int64_t> max;
-    std::optional<std::int64_t> also;               // Permitted although it is out of bounds.
-    std::span<const std::string_view> allowed;      // Empty if every value is.
-    std::span<const ConfigSynonym> synonyms;        // Best first.
+    std::optional<std::int64_t> also;           // Permitted although it is out of bounds.
+    std::span<const std::string_view> allowed;  // Empty if every value is.
+    std::span<const ConfigSynonym> synonyms;    // Best first.
     std::span<const RefusedValue> refused;
-    std::optional<std::int64_t> sim_min;            // What the simulator draws from.
+    std::optional<std::int64_t> sim_min;  // What the simulator draws from.
     std::optional<std::int64_t> sim_max;
     std::string_view doc;
-    std::string_view reason;                        // Why our default is not Kafka's.
+    std::string_view reason;  // Why our default is not Kafka's.
 };
 
 struct UnusedConfig {
@@ -70,8 +70,7 @@ struct UnusedConfig {
     std::string_view name;
 };
 
-using ConfigValue =
-    std::variant<bool, std::int64_t, double, std::string, std::vector<std::string>>;
+using ConfigValue = std::variant<bool, std::int64_t, double, std::string, std::vector<std::string>>;
 
 // The settings that we obey, by scope and name.
 std::span<const ConfigRow> config_table();
@@ -83,8 +82,8 @@ const ConfigRow* find_config(ConfigScope scope, std::string_view name);
 // Whether Kafka has it and we ignore it; `listener.name.…` of brokers included.
 bool is_unused_config(ConfigScope scope, std::string_view name);
 
-// `text` as a value of the row's type, within its bounds, or INVALID_CONFIG with a sentence that says
-// what is wrong and what would be right. Numbers of every width are std::int64_t.
+// `text` as a value of the row's type, within its bounds, or INVALID_CONFIG with a sentence that
+// says what is wrong and what would be right. Numbers of every width are std::int64_t.
 Result<ConfigValue> parse_config(const ConfigRow& row, std::string_view text);
 
 // Why there is no such setting: unused, or unknown, and then which known name is nearest.

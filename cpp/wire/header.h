@@ -17,8 +17,8 @@ struct ApiRow;
 // For our own clients.
 void encode_request_header(Writer& writer, const RequestHeader& header);
 
-// Begins a response in `writer`: the length of the frame, which Writer::take fills in, and the header.
-// The body follows with `encode`.
+// Begins a response in `writer`: the length of the frame, which Writer::take fills in, and the
+// header. The body follows with `encode`.
 void begin_response(Writer& writer, const ApiRow& api, int version, std::int32_t correlation_id);
 // The same for a request.
 void begin_request(Writer& writer, const ApiRow& api, int version, std::int32_t correlation_id,

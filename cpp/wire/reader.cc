@@ -33,9 +33,9 @@ Status Reader::finish() const {
     if (error_) return *error_;
     if (at_ != end_)
         return Error{ErrorCode::invalid_request,
-                     std::string(message_) + " version " + std::to_string(version_) + " ends at byte " +
-                         std::to_string(position()) + ", but " + std::to_string(remaining()) +
-                         " more bytes follow"};
+                     std::string(message_) + " version " + std::to_string(version_) +
+                         " ends at byte " + std::to_string(position()) + ", but " +
+                         std::to_string(remaining()) + " more bytes follow"};
     return {};
 }
 
@@ -57,8 +57,8 @@ void Reader::fail(const char* field, std::string what, ErrorCode code) {
 
 const std::uint8_t* Reader::take(std::size_t size, const char* field) {
     if (remaining() < size) [[unlikely]] {
-        fail(field, std::to_string(size) + " bytes are needed, but " +
-                        std::to_string(remaining()) + " are left");
+        fail(field, std::to_string(size) + " bytes are needed, but " + std::to_string(remaining()) +
+                        " are left");
         return nullptr;
     }
     const std::uint8_t* bytes = at_;
@@ -66,7 +66,9 @@ const std::uint8_t* Reader::take(std::size_t size, const char* field) {
     return bytes;
 }
 
-bool Reader::boolean(const char* field) { return int8(field) != 0; }
+bool Reader::boolean(const char* field) {
+    return int8(field) != 0;
+}
 
 std::int8_t Reader::int8(const char* field) {
     const std::uint8_t* bytes = take(1, field);
@@ -84,9 +86,15 @@ std::int64_t Reader::int64(const char* field) {
     const std::uint8_t* bytes = take(8, field);
     return bytes ? load_big_endian<std::int64_t>(bytes) : 0;
 }
-std::uint16_t Reader::uint16(const char* field) { return static_cast<std::uint16_t>(int16(field)); }
-std::uint32_t Reader::uint32(const char* field) { return static_cast<std::uint32_t>(int32(field)); }
-double Reader::float64(const char* field) { return std::bit_cast<double>(int64(field)); }
+std::uint16_t Reader::uint16(const char* field) {
+    return static_cast<std::uint16_t>(int16(field));
+}
+std::uint32_t Reader::uint32(const char* field) {
+    return static_cast<std::uint32_t>(int32(field));
+}
+double Reader::float64(const char* field) {
+    return std::bit_cast<double>(int64(field));
+}
 
 Uuid Reader::uuid(const char* field) {
     Uuid value;
@@ -222,22 +230,30 @@ struct Element;
 template <>
 struct Element<std::int8_t> {
     static constexpr std::size_t least_bytes = 1;
-    static void read(Reader& reader, std::int8_t& out, const char* field) { out = reader.int8(field); }
+    static void read(Reader& reader, std::int8_t& out, const char* field) {
+        out = reader.int8(field);
+    }
 };
 template <>
 struct Element<std::int16_t> {
     static constexpr std::size_t least_bytes = 2;
-    static void read(Reader& reader, std::int16_t& out, const char* field) { out = reader.int16(field); }
+    static void read(Reader& reader, std::int16_t& out, const char* field) {
+        out = reader.int16(field);
+    }
 };
 template <>
 struct Element<std::int32_t> {
     static constexpr std::size_t least_bytes = 4;
-    static void read(Reader& reader, std::int32_t& out, const char* field) { out = reader.int32(field); }
+    static void read(Reader& reader, std::int32_t& out, const char* field) {
+        out = reader.int32(field);
+    }
 };
 template <>
 struct Element<std::int64_t> {
     static constexpr std::size_t least_bytes = 8;
-    static void read(Reader& reader, std::int64_t& out, const char* field) { out = reader.int64(field); }
+    static void read(Reader& reader, std::int64_t& out, const char* field) {
+        out = reader.int64(field);
+    }
 };
 template <>
 struct Element<Uuid> {
@@ -247,7 +263,9 @@ struct Element<Uuid> {
 template <>
 struct Element<std::string> {
     static constexpr std::size_t least_bytes = 1;
-    static void read(Reader& reader, std::string& out, const char* field) { reader.string(out, field); }
+    static void read(Reader& reader, std::string& out, const char* field) {
+        reader.string(out, field);
+    }
 };
 template <class Id>
     requires requires { typename Id::rep; }
@@ -289,8 +307,8 @@ void Reader::nullable_array(std::optional<std::vector<T>>& out, const char* fiel
     read_elements(*this, out.emplace(), count, field);
 }
 
-#define PABAL_ARRAY_OF(T)                                              \
-    template void Reader::array<T>(std::vector<T>&, const char*);      \
+#define PABAL_ARRAY_OF(T)                                         \
+    template void Reader::array<T>(std::vector<T>&, const char*); \
     template void Reader::nullable_array<T>(std::optional<std::vector<T>>&, const char*, bool);
 PABAL_ARRAY_OF(std::int8_t)
 PABAL_ARRAY_OF(std::int16_t)
@@ -315,7 +333,9 @@ bool Reader::next_element() {
     return !error_;
 }
 
-void Reader::leave() { --depth_; }
+void Reader::leave() {
+    --depth_;
+}
 
 bool Reader::begin(const char* message, int version, int min_version, int max_version,
                    int first_flexible) {
@@ -323,8 +343,8 @@ bool Reader::begin(const char* message, int version, int min_version, int max_ve
     version_ = version;
     flexible_ = version >= first_flexible;
     if (version >= min_version && version <= max_version) return !error_;
-    fail("the version", "is not one of " + std::to_string(min_version) + " to " +
-                            std::to_string(max_version),
+    fail("the version",
+         "is not one of " + std::to_string(min_version) + " to " + std::to_string(max_version),
          ErrorCode::unsupported_version);
     return false;
 }

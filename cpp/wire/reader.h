@@ -2,9 +2,9 @@
 // against the bytes that are there before memory is taken, and the memory of all decoded elements
 // together is bounded by the size of the frame. Byte fields and records are slices of the frame.
 //
-// The first failure sticks: it is kept with the path of the field and the position, whatever follows
-// reads zeros, and `status` tells. Generated decoders therefore ask once, at their end. The frame's
-// owner reads; a Reader belongs to one thread.
+// The first failure sticks: it is kept with the path of the field and the position, whatever
+// follows reads zeros, and `status` tells. Generated decoders therefore ask once, at their end. The
+// frame's owner reads; a Reader belongs to one thread.
 #pragma once
 
 #include <cstddef>
@@ -61,8 +61,8 @@ public:
 
     // The number of elements of an array whose elements take at least `least_bytes` of the frame
     // and `element_bytes` of memory each; -1 for null.
-    std::int64_t array_count(std::size_t least_bytes, std::size_t element_bytes,
-                             const char* field, bool null_allowed);
+    std::int64_t array_count(std::size_t least_bytes, std::size_t element_bytes, const char* field,
+                             bool null_allowed);
 
     // What is read now belongs to the array or struct `field`, for the path in an error.
     void enter(const char* field, bool array);
@@ -77,8 +77,8 @@ public:
     bool flexible() const { return flexible_; }
     void set_flexible(bool flexible) { flexible_ = flexible; }
 
-    // Tagged fields: `tag_count`, then for each of them `begin_tag`, the field or `skip`, `end_tag`.
-    // All zero when the version is not flexible.
+    // Tagged fields: `tag_count`, then for each of them `begin_tag`, the field or `skip`,
+    // `end_tag`. All zero when the version is not flexible.
     std::uint32_t tag_count();
     struct Tag {
         std::uint32_t number = 0;

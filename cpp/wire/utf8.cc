@@ -11,7 +11,9 @@ struct Step {
     bool good;
 };
 
-bool is_continuation(std::uint8_t byte) { return (byte & 0xC0) == 0x80; }
+bool is_continuation(std::uint8_t byte) {
+    return (byte & 0xC0) == 0x80;
+}
 
 // The character that begins at `at`. A malformed part is the longest beginning of what could have
 // become a character.

@@ -45,12 +45,24 @@ std::uint8_t* Writer::grow(std::size_t size) {
     return at;
 }
 
-void Writer::int8(std::int8_t value) { *grow(1) = static_cast<std::uint8_t>(value); }
-void Writer::int16(std::int16_t value) { store_big_endian(grow(2), value); }
-void Writer::int32(std::int32_t value) { store_big_endian(grow(4), value); }
-void Writer::int64(std::int64_t value) { store_big_endian(grow(8), value); }
-void Writer::float64(double value) { int64(std::bit_cast<std::int64_t>(value)); }
-void Writer::uuid(const Uuid& value) { std::memcpy(grow(16), value.bytes.data(), 16); }
+void Writer::int8(std::int8_t value) {
+    *grow(1) = static_cast<std::uint8_t>(value);
+}
+void Writer::int16(std::int16_t value) {
+    store_big_endian(grow(2), value);
+}
+void Writer::int32(std::int32_t value) {
+    store_big_endian(grow(4), value);
+}
+void Writer::int64(std::int64_t value) {
+    store_big_endian(grow(8), value);
+}
+void Writer::float64(double value) {
+    int64(std::bit_cast<std::int64_t>(value));
+}
+void Writer::uuid(const Uuid& value) {
+    std::memcpy(grow(16), value.bytes.data(), 16);
+}
 
 void Writer::unsigned_varint(std::uint32_t value) {
     std::uint8_t bytes[5];
@@ -145,12 +157,24 @@ void Writer::null_array(bool allowed) {
 
 namespace {
 
-void write_element(Writer& writer, std::int8_t value) { writer.int8(value); }
-void write_element(Writer& writer, std::int16_t value) { writer.int16(value); }
-void write_element(Writer& writer, std::int32_t value) { writer.int32(value); }
-void write_element(Writer& writer, std::int64_t value) { writer.int64(value); }
-void write_element(Writer& writer, const Uuid& value) { writer.uuid(value); }
-void write_element(Writer& writer, const std::string& value) { writer.string(value); }
+void write_element(Writer& writer, std::int8_t value) {
+    writer.int8(value);
+}
+void write_element(Writer& writer, std::int16_t value) {
+    writer.int16(value);
+}
+void write_element(Writer& writer, std::int32_t value) {
+    writer.int32(value);
+}
+void write_element(Writer& writer, std::int64_t value) {
+    writer.int64(value);
+}
+void write_element(Writer& writer, const Uuid& value) {
+    writer.uuid(value);
+}
+void write_element(Writer& writer, const std::string& value) {
+    writer.string(value);
+}
 template <class Id>
     requires requires { typename Id::rep; }
 void write_element(Writer& writer, const Id& id) {
@@ -173,8 +197,8 @@ void Writer::nullable_array(const std::optional<std::vector<T>>& values, bool nu
         null_array(null_allowed);
 }
 
-#define PABAL_ARRAY_OF(T)                                      \
-    template void Writer::array<T>(const std::vector<T>&);     \
+#define PABAL_ARRAY_OF(T)                                  \
+    template void Writer::array<T>(const std::vector<T>&); \
     template void Writer::nullable_array<T>(const std::optional<std::vector<T>>&, bool);
 PABAL_ARRAY_OF(std::int8_t)
 PABAL_ARRAY_OF(std::int16_t)
@@ -250,9 +274,9 @@ Rope Writer::take() {
     return rope;
 }
 
-void field_lost(const char* field, int version) {
+void field_lost(const char* owner, const char* field, int version) {
     char reason[160];
-    std::snprintf(reason, sizeof reason, "version %d has no place for %s", version, field);
+    std::snprintf(reason, sizeof reason, "version %d has no place for %s.%s", version, owner, field);
     assertion_failed("the field has its default value", reason, __FILE__, __LINE__);
 }
 

@@ -33,8 +33,8 @@ public:
     // As they are, without a length.
     void raw(ByteView bytes);
 
-    // A string beyond 32767 bytes is cut at a character: what a peer sent or a record holds is never
-    // that long, so this is a sentence of ours that quotes too much.
+    // A string beyond 32767 bytes is cut at a character: what a peer sent or a record holds is
+    // never that long, so this is a sentence of ours that quotes too much.
     void string(std::string_view value);
     void nullable_string(const std::optional<std::string>& value, bool null_allowed);
     void bytes(const Bytes& value);
@@ -93,7 +93,7 @@ private:
     bool framed_ = false;
 };
 
-// `field` would be lost, as this version has no place for it and it is not ignorable.
-[[noreturn]] void field_lost(const char* field, int version);
+// The `field` of the struct `owner` would be lost, as this version has no place for it and it is not ignorable.
+[[noreturn]] void field_lost(const char* owner, const char* field, int version);
 
 }  // namespace pabal::wire

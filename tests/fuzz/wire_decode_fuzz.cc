@@ -1,6 +1,6 @@
-// Bytes as any peer could send them: no decoder reads beyond its frame or takes unbounded memory, and
-// what one accepts can be encoded and decoded again. The first byte chooses between a whole request,
-// header and all, and one message, whose number and version follow.
+// Bytes as any peer could send them: no decoder reads beyond its frame or takes unbounded memory,
+// and what one accepts can be encoded and decoded again. The first byte chooses between a whole
+// request, header and all, and one message, whose number and version follow.
 #include <cstdint>
 #include <cstring>
 #include <map>

@@ -111,7 +111,7 @@ def check(path, found, known):
 
 
 def optional(value):
-    return "std::nullopt" if value is None else str(value) + ("LL" if isinstance(value, int) else "")
+    return "std::nullopt" if value is None else f"{value}LL"
 
 
 def text_or_null(value):

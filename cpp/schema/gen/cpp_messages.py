@@ -5,6 +5,7 @@ from text import cpp_string, generated_from, snake
 
 PARTS = 14
 NEVER = "never_flexible"
+VERSION = "[[maybe_unused]] int version"
 
 SCALAR_TYPES = {
     "bool": "bool", "int8": "std::int8_t", "int16": "std::int16_t", "uint16": "std::uint16_t",
@@ -75,8 +76,9 @@ def initialiser(field):
 def is_set(field, value):
     """A C++ condition: `value` is not what the field is when nobody sets it."""
     if empty_by_default(field):
-        filled = f"!{value}->empty()" if field.array else f"*{value} != std::decay_t<decltype(*{value})>()"
-        return f"!{value} || {filled}"
+        if field.array:
+            return f"!{value} || !{value}->empty()"
+        return f"!{value} || *{value} != std::decay_t<decltype(*{value})>()"
     if field.nullable or field.type == "records":
         return value
     if field.array or field.type in ("string", "bytes"):
@@ -179,7 +181,8 @@ def declare_message(message):
         lines += comment(struct.doc, "    ")
         lines.append(f"    struct {struct.name} {{")
         lines += declare_fields(struct.fields, "        ")
-        lines += ["", f"        bool operator==(const {struct.name}&) const = default;", "    };", ""]
+        lines += ["", f"        bool operator==(const {struct.name}&) const = default;"]
+        lines += ["    };", ""]
     lines += declare_fields(message.fields, "    ")
     lines += ["", f"    bool operator==(const {message.name}&) const = default;", "};"]
     lines += [
@@ -313,9 +316,10 @@ class Codec:
         self.line("reader.end_tag(tag);", 2)
         self.line("}")
 
-    def lost(self, field, owner, when):
+    def lost(self, field, owner, when, depth):
         when = conjunction(when, is_set(field, "in." + field.name))
-        return f"if ({when}) field_lost({cpp_string(owner + '.' + field.name)}, version);"
+        self.line(f"if ({when})", depth)
+        self.line(f"field_lost({cpp_string(owner)}, {cpp_string(field.name)}, version);", depth + 1)
 
     def write_fields(self, fields, outer, owner):
         for field in fields:
@@ -329,14 +333,14 @@ class Codec:
             self.never_compact(field, "writer", self.write_value, 2)
             if not field.ignorable:
                 self.line("} else {")
-                self.line(self.lost(field, owner, ""), 2)
+                self.lost(field, owner, "", 2)
             self.line("}")
         tagged = sorted((field for field in fields if field.tag is not None),
                         key=lambda field: field.tag)
         for field in tagged:
             elsewhere = opposite(field.tag_versions, outer)
             if elsewhere and not field.ignorable:
-                self.line(self.lost(field, owner, elsewhere))
+                self.lost(field, owner, elsewhere, 1)
         if self.message.flexible is None:
             return
         if not tagged:
@@ -355,12 +359,12 @@ class Codec:
         self.line("}")
 
     def functions(self, name, fields, outer):
-        self.lines.append(f"static void read(Reader& reader, {name}& out, [[maybe_unused]] int version) {{")
+        self.lines.append(f"static void read(Reader& reader, {name}& out, {VERSION}) {{")
         if not fields:
             self.line("(void)out;")
         self.read_fields(fields, outer)
         self.lines.append("}")
-        self.lines.append(f"static void write(Writer& writer, const {name}& in, [[maybe_unused]] int version) {{")
+        self.lines.append(f"static void write(Writer& writer, const {name}& in, {VERSION}) {{")
         if not fields:
             self.line("(void)in;")
         self.write_fields(fields, outer, name.split("::")[-1])

@@ -113,7 +113,8 @@ def python(errors):
             f'    code = {error.code}\n    name = "{error.kafka_name}"\n'
         )
     names = [error.python_class for error in errors if error.name != "none"]
-    exported = "\n".join(f'    "{name}",' for name in ["PabalError", "KafkaError", "RetriableError", *names])
+    names = ["PabalError", "KafkaError", "RetriableError", *names]
+    exported = "\n".join(f'    "{name}",' for name in names)
     body = "\n\n".join(classes)
     return f'''# {generated_from("errors.table")}
 """The exceptions of pabal: one class for each of Kafka's error codes."""

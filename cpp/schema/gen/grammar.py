@@ -1,4 +1,4 @@
-"""Reads messages/*.api, messages/*.rec and records/*.rec into Messages. The grammar is in README.md."""
+"""Reads messages/*.api and */*.rec into Messages. The grammar is in README.md."""
 
 import re
 from dataclasses import dataclass, field
@@ -274,8 +274,11 @@ def read_api(path):
         stable = versions and Versions(versions.low, versions.high - unstable)
         advertised = accepted = None
         if to != "none":
-            advertised = parse_versions(found["advertised"], ANY) if "advertised" in found else stable
-            accepted = parse_versions(found["accepted"], versions) if "accepted" in found else stable
+            advertised = accepted = stable
+            if "advertised" in found:
+                advertised = parse_versions(found["advertised"], ANY)
+            if "accepted" in found:
+                accepted = parse_versions(found["accepted"], versions)
         header = found.get("response-header")
     except (ValueError, KeyError, IndexError) as error:
         reading.fail(str(error), 0)

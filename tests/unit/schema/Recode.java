@@ -20,8 +20,8 @@ public class Recode {
         for (String place : PACKAGES) {
             for (String suffix : new String[] {"", "Data"}) {
                 try {
-                    return (Message) Class.forName("org.apache.kafka." + place + "." + name + suffix)
-                        .getDeclaredConstructor().newInstance();
+                    String path = "org.apache.kafka." + place + "." + name + suffix;
+                    return (Message) Class.forName(path).getDeclaredConstructor().newInstance();
                 } catch (ClassNotFoundException elsewhere) {
                     continue;
                 }

@@ -1,7 +1,7 @@
 """Our bytes before two codecs that are not ours: kio, and Kafka's own classes.
 
-Each reads a random message of every type and version that we wrote, and writes it again: if both sides
-agree on every field, the bytes come back as they were.
+Each reads a random message of every type and version that we wrote, and writes it again: if both
+sides agree on every field, the bytes come back as they were.
 """
 
 from __future__ import annotations

@@ -1,5 +1,5 @@
-"""The generator: its output for a small message, so that reviewers see its shape; its manners; and what
-it says when a table is wrong. `PABAL_REWRITE=1` writes the golden files anew."""
+"""The generator: its output for a small message, so that reviewers see its shape; its manners; and
+what it says when a table is wrong. `PABAL_REWRITE=1` writes the golden files anew."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def test_the_output_for_a_small_message() -> None:
         golden = GOLDEN / name
         if os.environ.get("PABAL_REWRITE"):
             golden.write_text(text, encoding="utf-8")
-        assert text == golden.read_text(encoding="utf-8"), f"{name}: look at it, then PABAL_REWRITE=1"
+        assert text == golden.read_text(encoding="utf-8"), "look at it, then PABAL_REWRITE=1"
 
 
 def run_generator(schema: Path, out: Path) -> None:

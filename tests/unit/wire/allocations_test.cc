@@ -28,20 +28,32 @@ void release(void* memory) {
 
 }  // namespace
 
-void* operator new(std::size_t size) { return allocate(size); }
-void operator delete(void* memory) noexcept { release(memory); }
-void operator delete(void* memory, std::size_t) noexcept { release(memory); }
+void* operator new(std::size_t size) {
+    return allocate(size);
+}
+void operator delete(void* memory) noexcept {
+    release(memory);
+}
+void operator delete(void* memory, std::size_t) noexcept {
+    release(memory);
+}
 
 namespace pabal::wire {
 
-Allocations::Allocations() : before_(held_bytes) { peak = held_bytes; }
-std::size_t Allocations::peak_bytes() const { return peak - before_; }
+Allocations::Allocations() : before_(held_bytes) {
+    peak = held_bytes;
+}
+std::size_t Allocations::peak_bytes() const {
+    return peak - before_;
+}
 
 namespace {
 
 TEST(Allocations, AreCounted) {
     Allocations allocations;
-    { std::vector<char> some(100'000); }
+    {
+        std::vector<char> some(100'000);
+    }
     EXPECT_GE(allocations.peak_bytes(), 100'000u);
     EXPECT_LT(allocations.peak_bytes(), 200'000u);
 }

@@ -27,8 +27,12 @@ TEST(ConfigTable, EveryDefaultIsAValueOfItsRow) {
     for (const ConfigRow& row : config_table()) {
         EXPECT_FALSE(row.doc.empty()) << row.name;
         EXPECT_FALSE(row.required && row.default_value) << row.name;
-        if (row.default_value) { EXPECT_EQ(refusal(row, *row.default_value), ""); }
-        if (row.default_value != row.kafka_default) { EXPECT_FALSE(row.reason.empty()) << row.name; }
+        if (row.default_value) {
+            EXPECT_EQ(refusal(row, *row.default_value), "");
+        }
+        if (row.default_value != row.kafka_default) {
+            EXPECT_FALSE(row.reason.empty()) << row.name;
+        }
     }
 }
 
@@ -72,8 +76,9 @@ TEST(ConfigValues, AreRefusedWithASentence) {
               "9223372036854775807");
     EXPECT_EQ(refusal(topic("message.timestamp.type"), "Whenever"),
               "message.timestamp.type cannot be 'Whenever': it takes CreateTime or LogAppendTime");
-    EXPECT_EQ(refusal(topic("cleanup.policy"), "delete,compact"),
-              "cleanup.policy cannot be 'compact': not served yet, as the log does not compact yet");
+    EXPECT_EQ(
+        refusal(topic("cleanup.policy"), "delete,compact"),
+        "cleanup.policy cannot be 'compact': not served yet, as the log does not compact yet");
     EXPECT_EQ(refusal(topic("preallocate"), "yes"),
               "preallocate cannot be 'yes': it takes true or false");
     for (const char* text : {"", "+", "-", "+-1", "1x", "0x1", "1.5"})

@@ -39,13 +39,17 @@ TEST(Golden, ApiVersionsRequestHeaderIsNeverCompact) {
     request.client_software_version = "1";
     encode(writer, request, 3);
     EXPECT_EQ(hex(*writer.take().flatten()),
-              "00000014"          // Length of what follows.
-              "0012" "0003"       // ApiVersions, version 3.
-              "00000007"          // Correlation id.
-              "0003" "636c69"     // "cli", with a length of two bytes although version 3 is flexible.
-              "00"                // No tagged fields.
-              "03" "6162"         // "ab", compact.
-              "02" "31"           // "1", compact.
+              "00000014"  // Length of what follows.
+              "0012"
+              "0003"      // ApiVersions, version 3.
+              "00000007"  // Correlation id.
+              "0003"
+              "636c69"  // "cli", with a length of two bytes although version 3 is flexible.
+              "00"      // No tagged fields.
+              "03"
+              "6162"  // "ab", compact.
+              "02"
+              "31"  // "1", compact.
               "00");
 }
 
@@ -66,13 +70,31 @@ TEST(Golden, ApiVersionsResponseKeepsTagsInOrderAndLeavesOutDefaults) {
     response.finalized_features_epoch = 5;
     response.finalized_features.push_back({"f", 2, 1});
     EXPECT_EQ(encoded(response, 3),
-              "0000"                      // No error.
-              "02" "0000" "0000" "000d" "00"  // One API, and its own tagged fields.
-              "00000000"                  // Throttle time.
-              "02"                        // Two tagged fields: 1 and 2.
-              "01" "08" "0000000000000005"
-              "02" "08" "02" "02" "66" "0002" "0001" "00");
-    EXPECT_EQ(encoded(response, 0), "0000" "00000001" "0000" "0000" "000d");
+              "0000"  // No error.
+              "02"
+              "0000"
+              "0000"
+              "000d"
+              "00"        // One API, and its own tagged fields.
+              "00000000"  // Throttle time.
+              "02"        // Two tagged fields: 1 and 2.
+              "01"
+              "08"
+              "0000000000000005"
+              "02"
+              "08"
+              "02"
+              "02"
+              "66"
+              "0002"
+              "0001"
+              "00");
+    EXPECT_EQ(encoded(response, 0),
+              "0000"
+              "00000001"
+              "0000"
+              "0000"
+              "000d");
 }
 
 TEST(Golden, MetadataRequestTellsAllTopicsFromNone) {
@@ -81,7 +103,12 @@ TEST(Golden, MetadataRequestTellsAllTopicsFromNone) {
     EXPECT_EQ(encoded(request, 1), "00000000");
     request.topics.reset();
     EXPECT_EQ(encoded(request, 1), "ffffffff");
-    EXPECT_EQ(encoded(request, 9), "00" "01" "00" "00" "00");
+    EXPECT_EQ(encoded(request, 9),
+              "00"
+              "01"
+              "00"
+              "00"
+              "00");
 }
 
 TEST(Golden, ProduceRequestVersion9) {
@@ -94,19 +121,30 @@ TEST(Golden, ProduceRequestVersion9) {
     partition.index = PartitionIndex(3);
     partition.records = Rope(Bytes::copy_of("xyz"));
     EXPECT_EQ(encoded(request, 9),
-              "00"                // No transactional id.
-              "ffff" "00007530"   // acks, time-out.
-              "02" "02" "74"      // One topic, "t".
-              "02" "00000003"     // One partition.
-              "04" "78797a"       // Three bytes of records.
-              "00" "00" "00");    // No tagged fields: partition, topic, request.
+              "00"  // No transactional id.
+              "ffff"
+              "00007530"  // acks, time-out.
+              "02"
+              "02"
+              "74"  // One topic, "t".
+              "02"
+              "00000003"  // One partition.
+              "04"
+              "78797a"  // Three bytes of records.
+              "00"
+              "00"
+              "00");  // No tagged fields: partition, topic, request.
 }
 
 TEST(Golden, TopicRecordOfTheMetadataLog) {
     TopicRecord record;
     record.name = "foo";
     record.topic_id.value();
-    EXPECT_EQ(encoded(record, 0), "04" "666f6f" "00000000000000000000000000000000" "00");
+    EXPECT_EQ(encoded(record, 0),
+              "04"
+              "666f6f"
+              "00000000000000000000000000000000"
+              "00");
     EXPECT_EQ(TopicRecord::api_key, 2);
 }
 
@@ -158,7 +196,13 @@ TEST(Golden, ErrorsNameTheFieldAndThePosition) {
 
 TEST(Golden, UnknownTaggedFieldsAreSkipped) {
     // ApiVersionsRequest version 3 with tags 0 and 9, of one and two bytes.
-    const Bytes frame = Bytes::copy_of(std::string_view("\x02" "a" "\x02" "b" "\x02\x00\x01x\x09\x02yz", 12));
+    const Bytes frame =
+        Bytes::copy_of(std::string_view("\x02"
+                                        "a"
+                                        "\x02"
+                                        "b"
+                                        "\x02\x00\x01x\x09\x02yz",
+                                        12));
     Reader reader(frame);
     ApiVersionsRequest request;
     ASSERT_TRUE(decode(reader, request, 3).ok());
@@ -190,8 +234,9 @@ TEST(GoldenDeathTest, AFieldThatWouldBeLostIsOurFault) {
     request.topics.emplace();
     request.include_topic_authorized_operations = true;
     Writer writer;
-    EXPECT_DEATH(encode(writer, request, 1), "version 1 has no place for "
-                                             "MetadataRequest.include_topic_authorized_operations");
+    EXPECT_DEATH(encode(writer, request, 1),
+                 "version 1 has no place for "
+                 "MetadataRequest.include_topic_authorized_operations");
 }
 
 TEST(GoldenDeathTest, NullWhereTheVersionPermitsNoneIsOurFault) {

@@ -35,10 +35,9 @@ TEST(RequestHeader, IsReadInTheVersionThatTheApiAsksFor) {
 }
 
 TEST(RequestHeader, RefusesUnknownApisAndVersionsButTellsWhoAsked) {
-    for (const auto& [key, version] : {std::pair{ApiKey(999), 0}, std::pair{ApiKey(-1), 0},
-                                       std::pair{ApiKey::metadata, 14},
-                                       std::pair{ApiKey::produce, 2},
-                                       std::pair{ApiKey::leader_and_isr, 0}}) {
+    for (const auto& [key, version] :
+         {std::pair{ApiKey(999), 0}, std::pair{ApiKey(-1), 0}, std::pair{ApiKey::metadata, 14},
+          std::pair{ApiKey::produce, 2}, std::pair{ApiKey::leader_and_isr, 0}}) {
         RequestHeader header;
         Reader reader(request(key, version));
         const Status status = decode_request_header(reader, header);

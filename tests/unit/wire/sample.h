@@ -1,5 +1,6 @@
-// Random values for every message of the schema. The generator writes one `fill` for each struct, which
-// draws from a Sampler; a Sample then makes, encodes, decodes and compares messages of its type.
+// Random values for every message of the schema. The generator writes one `fill` for each struct,
+// which draws from a Sampler; a Sample then makes, encodes, decodes and compares messages of its
+// type.
 #pragma once
 
 #include <optional>
@@ -28,14 +29,18 @@ public:
     std::size_t count() { return random_.below(4); }
 
     void value(bool& out) { out = chance(1, 2); }
-    void value(double& out) { out = static_cast<double>(random_.between(-1'000'000, 1'000'000)) / 8; }
+    void value(double& out) {
+        out = static_cast<double>(random_.between(-1'000'000, 1'000'000)) / 8;
+    }
     void value(std::int8_t& out) { out = static_cast<std::int8_t>(number()); }
     void value(std::int16_t& out) { out = static_cast<std::int16_t>(number()); }
     void value(std::int32_t& out) { out = static_cast<std::int32_t>(number()); }
     void value(std::int64_t& out) { out = number(); }
     void value(std::uint16_t& out) { out = static_cast<std::uint16_t>(number()); }
     void value(std::uint32_t& out) { out = static_cast<std::uint32_t>(number()); }
-    void value(ErrorCode& out) { out = static_cast<ErrorCode>(random_.between(tame ? 0 : -1, tame ? 100 : 133)); }
+    void value(ErrorCode& out) {
+        out = static_cast<ErrorCode>(random_.between(tame ? 0 : -1, tame ? 100 : 133));
+    }
     void value(Uuid& out);
     void value(std::string& out);
     void value(Bytes& out);
@@ -102,7 +107,8 @@ struct Sample {
     Bytes (*encoded)(Prng& random, int version);
     // What went wrong when a random message was encoded, decoded and compared; empty if nothing.
     std::string (*round_trip)(Prng& random, int version);
-    // Decodes, and when that goes well, encodes and decodes again: what went wrong, empty if nothing.
+    // Decodes, and when that goes well, encodes and decodes again: what went wrong, empty if
+    // nothing.
     std::string (*settled)(const Bytes& frame, int version);
     // Decodes only.
     Status (*decoded)(const Bytes& frame, int version);
@@ -113,7 +119,7 @@ const std::vector<Sample>& samples();
 
 template <class M>
 Sample sample_of(const char* name, const char* kind, int api_key) {
-    Sample sample{name, kind, api_key, M::min_version, M::max_version, M::first_flexible,
+    Sample sample{name,    kind,    api_key, M::min_version, M::max_version, M::first_flexible,
                   nullptr, nullptr, nullptr, nullptr};
     sample.encoded = [](Prng& random, int version) {
         M message;

@@ -16,7 +16,8 @@ static void write(Writer& writer, const SmallRequest::Part& in, [[maybe_unused]]
     if (version >= 2) {
         writer.int64(in.offset.value());
     } else {
-        if (in.offset != Offset(-1)) field_lost("Part.offset", version);
+        if (in.offset != Offset(-1))
+            field_lost("Part", "offset", version);
     }
     writer.no_tags();
 }
@@ -52,8 +53,10 @@ static void write(Writer& writer, const SmallRequest& in, [[maybe_unused]] int v
     }
     writer.nullable_string(in.name, version >= 2);
     write_nullable_array(writer, in.parts, version, true);
-    if (version < 3 && in.note) field_lost("SmallRequest.note", version);
-    if (version < 3 && in.limits != decltype(in.limits)()) field_lost("SmallRequest.limits", version);
+    if (version < 3 && in.note)
+        field_lost("SmallRequest", "note", version);
+    if (version < 3 && in.limits != decltype(in.limits)())
+        field_lost("SmallRequest", "limits", version);
     if (writer.flexible()) {
         const auto tags = writer.begin_tags();
         if (version >= 3 && in.note) {
