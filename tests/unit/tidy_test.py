@@ -246,7 +246,7 @@ def served_apis() -> dict[int, str]:
     for path in (CPP / "schema" / "messages").glob("[0-9]*_*.api"):
         text = path.read_text(encoding="utf-8")
         header = re.search(r"^api .*$", text, re.MULTILINE)
-        if header and re.search(r"\bserved\b", header[0]):
+        if header and re.search(r"\bto (broker|controller|both)\b", header[0]):
             key, name = path.stem.split("_", 1)
             served[int(key)] = name
     return served
