@@ -32,7 +32,7 @@ void Trace::event(Instant when, std::string_view what, std::string_view where,
     mix(fingerprint(as_bytes(what)));
     mix(fingerprint(as_bytes(where)));
     for (const auto number : numbers) mix(number);
-    if (!sink_) return;
+    if (!sink_ || what == "turn") return;
     std::string line(what);
     for (const auto number : numbers) line += ' ' + std::to_string(number);
     remark(when, where, line);

@@ -123,6 +123,8 @@ private:
     // From down to serving, with its logs read if need be; false once the run has failed.
     static io::Task<bool> bring_up(Run* run, bool may_die) {
         auto& broker = run->broker_;
+        // What was meant for its last life must not reach the next one before that was read.
+        while (run->load_.writes_under_way > 0) co_await wait(&run->director_, look_again);
         for (int deaths = 0;; ++deaths) {
             if (may_die && deaths < deaths_in_recovery_max && run->dies_in_recovery()) {
                 const auto death = run->random_.chance(1, 2) ? Death::killed : Death::power_lost;

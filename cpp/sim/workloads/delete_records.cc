@@ -70,8 +70,10 @@ private:
         auto& ledger = self->load_.ledger;
         ledger.each([&](Checker& checker) { checker.delete_asked(partition, below); });
         const int version = static_cast<int>(client->random().between(0, 2));
+        ++self->load_.writes_under_way;
         auto answer =
             co_await client->wire().ask<wire::DeleteRecordsResponse>(request, version, patience);
+        --self->load_.writes_under_way;
         if (!answer.ok() || answer->topics.size() != 1 || answer->topics[0].partitions.size() != 1) {
             co_return;
         }

@@ -66,6 +66,8 @@ public:
     std::vector<Topic> topics;
     // Closed while the logs are read as a whole, and from a death of the broker until then.
     bool may_write = false;
+    // Requests that change something and whose end is not known yet.
+    int writes_under_way = 0;
     // No new work; what is under way is finished.
     bool stopping = false;
     // The run has failed: nothing is finished any more.

@@ -112,7 +112,12 @@ private:
         load.ledger.each([&](Checker& checker) { checker.sent(batch); });
         Duration wait = Duration::milliseconds(20);
         while (true) {
+            while (!load.may_write && !load.abandoned) {
+                co_await pause(&client, Duration::milliseconds(10));
+            }
+            ++load.writes_under_way;
             auto fate = co_await attempt(self, producer, batch, bytes);
+            --load.writes_under_way;
             if (fate == Fate::refused && batch.idempotent) {
                 producer->id = no_producer_id;
             }
