@@ -30,10 +30,31 @@ struct Claimed {
     std::unique_ptr<io::DirectoryLock> lock;
 };
 
+std::string parent_of(const std::string& path) {
+    const auto last = path.find_last_not_of('/');
+    const auto slash = last == std::string::npos ? 0 : path.rfind('/', last);
+    if (slash == std::string::npos) return ".";
+    return slash == 0 ? "/" : path.substr(0, slash);
+}
+
+// Each directory that had to be made is found again after a loss of power only if the one that holds
+// it was synced.
+IoStatus make_durable_directories(io::Disk& disk, const std::string& path) {
+    std::vector<std::string> changed;
+    for (std::string missing = path;; missing = parent_of(missing)) {
+        PABAL_TRY_ASSIGN(const bool exists, disk.exists(missing));
+        if (exists) break;
+        changed.push_back(parent_of(missing));
+    }
+    PABAL_TRY(disk.make_directories(path));
+    for (const auto& directory : changed) PABAL_TRY(disk.sync_directory(directory));
+    return {};
+}
+
 Result<Claimed> claim(io::Disk& disk, const std::string& path, const NodeOptions& options) {
     Claimed claimed;
     claimed.path = path;
-    auto made = disk.make_directories(path);
+    auto made = make_durable_directories(disk, path);
     if (!made.ok()) return failed(path, made.error());
     auto lock = disk.lock(path + "/.lock");
     if (!lock.ok()) return failed(path, lock.error());
