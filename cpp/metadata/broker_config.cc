@@ -260,10 +260,6 @@ Status BrokerConfig::settle_listeners() {
 Status BrokerConfig::settle_directories() {
     log_directories_ = list(value("log.dirs") ? "log.dirs" : "log.dir");
     if (log_directories_.empty()) return invalid("log.dirs names no directory");
-    std::set<std::string> seen;
-    for (const std::string& directory : log_directories_)
-        if (!seen.insert(directory).second)
-            return invalid("log.dirs names directory " + directory + " twice");
     metadata_log_directory_ = text("metadata.log.dir");
     if (metadata_log_directory_.empty()) metadata_log_directory_ = log_directories_.front();
     return {};
