@@ -103,7 +103,7 @@ IoStatus clear_checkpoint_files(io::Disk& disk, const std::string& log_directory
     for (const char* name : {recovery_point_file, log_start_file, high_watermark_file}) {
         const std::string path = log_directory + '/' + name;
         PABAL_TRY_ASSIGN(const bool exists, disk.exists(path));
-        if (exists) PABAL_TRY(io::replace_file_unsynced(disk, path, log::checkpoint_text({})));
+        if (exists) PABAL_TRY(io::replace_file(disk, path, log::checkpoint_text({})));
     }
     return {};
 }
