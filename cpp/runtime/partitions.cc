@@ -38,6 +38,7 @@ Partitions::Partitions(io::Ports* ports, const metadata::BrokerConfig* config, B
       log_(log),
       options_(std::move(options)),
       checkpoints_(ports, store, log),
+      fetch_max_bytes_(static_cast<std::int32_t>(config->integer("fetch.max.bytes"))),
       flush_largest_at_(options_.flush_all_at_bytes) {
     ASSERT(!options_.log_directories.empty(), "a broker has a log directory");
     for (auto& directory : options_.log_directories)

@@ -124,6 +124,8 @@ public:
     const std::vector<std::unique_ptr<LogDirectory>>& log_directories() const {
         return log_directories_;
     }
+    // fetch.max.bytes, read once.
+    std::int32_t fetch_max_bytes() const { return fetch_max_bytes_; }
     // Everything that partitions reported until now (DeleteRecords) survives a loss of power.
     io::Task<IoStatus> checkpoints_synced();
 
@@ -206,6 +208,7 @@ private:
     Checkpoints checkpoints_;
     record::Codecs codecs_;
     Traffic traffic_;
+    std::int32_t fetch_max_bytes_ = 0;
 
     std::unordered_map<TopicId, std::unique_ptr<Topic>> by_id_;
     std::unordered_map<std::string_view, Topic*, Hash, std::equal_to<>> by_name_;
