@@ -24,16 +24,16 @@ def header_path(message):
     return f"wire/{folder}{snake(name)}.h"
 
 
-def element_type(field):
+def element_type(field, prefix=""):
     if field.strong and field.strong not in PLAIN_STRONG:
         return field.strong
-    return SCALAR_TYPES.get(field.type, field.type)
+    return SCALAR_TYPES.get(field.type, prefix + field.type)
 
 
-def member_type(field):
+def member_type(field, prefix=""):
     if field.type == "records":
         return "std::optional<Rope>"
-    made = element_type(field)
+    made = element_type(field, prefix)
     if field.array:
         made = f"std::vector<{made}>"
     return f"std::optional<{made}>" if field.nullable else made
@@ -148,11 +148,11 @@ def least_bytes(struct):
     return max(total, 1)
 
 
-def declare_fields(fields, indent):
+def declare_fields(fields, indent, prefix=""):
     lines = []
     for field in fields:
         notes = ""
-        declaration = f"{indent}{member_type(field)} {field.name}{initialiser(field)};"
+        declaration = f"{indent}{member_type(field, prefix)} {field.name}{initialiser(field)};"
         if field.doc:
             note = f"  // {field.doc[:1].upper()}{field.doc[1:]}"
             if len(declaration) + len(note) <= 100:
@@ -163,8 +163,33 @@ def declare_fields(fields, indent):
     return lines
 
 
+def declare_struct(struct, indent, prefix=""):
+    lines = comment(struct.doc, indent)
+    lines.append(f"{indent}struct {prefix}{struct.name} {{")
+    lines += declare_fields(struct.fields, indent + "    ", prefix)
+    equal = f"bool operator==(const {prefix}{struct.name}&) const = default;"
+    return [*lines, "", f"{indent}    {equal}", f"{indent}}};", ""]
+
+
+def stands_outside(message):
+    """Whether the structs of a message are declared before it and named in it: what std::optional
+    holds must be complete, and a nested struct is not while the one around it is still open."""
+    owners = [message.fields, *(struct.fields for struct in message.structs)]
+    return any(field.struct and field.nullable and not field.array
+               for fields in owners for field in fields)
+
+
 def declare_message(message):
-    lines = comment(message.doc, "")
+    lines, nested = [], []
+    if stands_outside(message):
+        for struct in message.structs:
+            lines += declare_struct(struct, "", message.name)
+            nested.append(f"    using {struct.name} = {message.name}{struct.name};")
+        nested.append("")
+    else:
+        for struct in message.structs:
+            nested += declare_struct(struct, "    ")
+    lines += comment(message.doc, "")
     lines.append(f"struct {message.name} {{")
     if message.kind in ("request", "response"):
         lines.append(f"    static constexpr ApiKey api_key{{{message.key}}};")
@@ -177,12 +202,7 @@ def declare_message(message):
         f"    static constexpr int first_flexible = {flexible};",
         "",
     ]
-    for struct in message.structs:
-        lines += comment(struct.doc, "    ")
-        lines.append(f"    struct {struct.name} {{")
-        lines += declare_fields(struct.fields, "        ")
-        lines += ["", f"        bool operator==(const {struct.name}&) const = default;"]
-        lines += ["    };", ""]
+    lines += nested
     lines += declare_fields(message.fields, "    ")
     lines += ["", f"    bool operator==(const {message.name}&) const = default;", "};"]
     lines += [
