@@ -165,11 +165,10 @@ IoStatus check_format(RocksStore& store, const std::string& directory) {
     return {};
 }
 
-}  // namespace
-
-IoResult<std::unique_ptr<io::Store>> open_store(const std::string& directory) {
+IoResult<std::unique_ptr<io::Store>> open_with(const rocksdb::Options& options,
+                                               const std::string& directory) {
     rocksdb::DB* opened = nullptr;
-    const auto status = rocksdb::DB::Open(shared_options(), directory, &opened);
+    const auto status = rocksdb::DB::Open(options, directory, &opened);
     std::unique_ptr<rocksdb::DB> database(opened);
     if (!status.ok()) return store_error(status, "cannot open the store " + directory);
     auto store = std::make_unique<RocksStore>(directory, std::move(database));
@@ -177,8 +176,18 @@ IoResult<std::unique_ptr<io::Store>> open_store(const std::string& directory) {
     return std::unique_ptr<io::Store>(std::move(store));
 }
 
+}  // namespace
+
+IoResult<std::unique_ptr<io::Store>> open_store(const std::string& directory) {
+    return open_with(shared_options(false), directory);
+}
+
+IoResult<std::unique_ptr<io::Store>> open_temporary_store(const std::string& directory) {
+    return open_with(shared_options(true), directory);
+}
+
 IoStatus destroy_store(const std::string& directory) {
-    const auto status = rocksdb::DestroyDB(directory, shared_options());
+    const auto status = rocksdb::DestroyDB(directory, shared_options(false));
     if (!status.ok()) return store_error(status, "cannot remove the store " + directory);
     return {};
 }

@@ -23,6 +23,10 @@ constexpr int store_format = 1;
 // a newer format.
 IoResult<std::unique_ptr<io::Store>> open_store(const std::string& directory);
 
+// The same for a directory that goes when its user does: nothing is ever synced, so that a loss of
+// power loses all, and opening waits for no disk.
+IoResult<std::unique_ptr<io::Store>> open_temporary_store(const std::string& directory);
+
 // Removes the store in `directory`, which is not open. Whatever else is there stays.
 IoStatus destroy_store(const std::string& directory);
 

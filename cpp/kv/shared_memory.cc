@@ -6,6 +6,8 @@
 #include <rocksdb/table.h>
 #include <rocksdb/write_buffer_manager.h>
 
+#include "kv/file_system.h"
+
 namespace pabal::kv {
 namespace {
 
@@ -23,7 +25,6 @@ rocksdb::Options make_options() {
     env->SetBackgroundThreads(1, rocksdb::Env::LOW);   // Compactions.
 
     rocksdb::Options options;
-    options.env = env;
     options.create_if_missing = true;
     options.info_log = std::make_shared<Silence>();
     options.stats_dump_period_sec = 0;  // Each of these two would be a thread that ticks.
@@ -57,12 +58,21 @@ rocksdb::Options make_options() {
     return options;
 }
 
+const rocksdb::Options* with_file_system(const rocksdb::Options& common, bool temporary) {
+    auto* options = new rocksdb::Options(common);
+    // Its threads are those of the default environment.
+    options->env = rocksdb::NewCompositeEnv(file_system_with_fewer_syncs(temporary)).release();
+    return options;
+}
+
 }  // namespace
 
-const rocksdb::Options& shared_options() {
-    // Never destroyed: a store that an exiting process forgot still uses it.
-    static const auto* options = new rocksdb::Options(make_options());
-    return *options;
+const rocksdb::Options& shared_options(bool temporary) {
+    // Never destroyed: a store that an exiting process forgot still uses them.
+    static const auto* common = new rocksdb::Options(make_options());
+    static const auto* lasting = with_file_system(*common, false);
+    static const auto* unsynced = with_file_system(*common, true);
+    return temporary ? *unsynced : *lasting;
 }
 
 }  // namespace pabal::kv

@@ -6,7 +6,7 @@
 
 namespace pabal::kv {
 
-// Made at the first call, kept until the process ends.
-const rocksdb::Options& shared_options();
+// Made at the first call, kept until the process ends. With `temporary` nothing is ever synced.
+const rocksdb::Options& shared_options(bool temporary);
 
 }  // namespace pabal::kv

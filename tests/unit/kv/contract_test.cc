@@ -5,7 +5,7 @@
 namespace pabal::io::contract {
 namespace {
 
-class RocksWorld final : public os::OsWorld {
+class RocksWorld : public os::OsWorld {
 public:
     IoResult<std::unique_ptr<Store>> open_store(const std::string& directory) override {
         return kv::open_store(directory);
@@ -13,12 +13,22 @@ public:
     void kill_store(std::unique_ptr<Store> store) override { store.reset(); }
 };
 
-std::unique_ptr<World> make_world() {
+class TemporaryRocksWorld final : public RocksWorld {
+public:
+    IoResult<std::unique_ptr<Store>> open_store(const std::string& directory) override {
+        return kv::open_temporary_store(directory);
+    }
+};
+
+std::unique_ptr<World> lasting() {
     return std::make_unique<RocksWorld>();
 }
+std::unique_ptr<World> temporary() {
+    return std::make_unique<TemporaryRocksWorld>();
+}
 
-INSTANTIATE_TEST_SUITE_P(Rocks, StoreContract, testing::Values(MakeWorld{make_world}),
-                         [](const auto&) { return std::string("rocks"); });
+INSTANTIATE_TEST_SUITE_P(Rocks, StoreContract,
+                         testing::Values(MakeWorld{lasting}, MakeWorld{temporary}));
 
 }  // namespace
 }  // namespace pabal::io::contract
