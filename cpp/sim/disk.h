@@ -1,8 +1,8 @@
 // A simulated disk: files and directories in memory, each with what the kernel shows and what is
 // durable. Owned by a Machine, it outlives the processes that use it. A killed process loses nothing
 // that it wrote; a loss of power keeps of what was not synced whatever the seed picks, in sectors of
-// 512 bytes: all, nothing, a prefix with a torn end, or any subset. The same holds for names: a
-// creation, rename or removal is durable when its directory was synced.
+// 512 bytes: all, nothing, a prefix with a torn end, or any subset. A creation, rename or removal is
+// durable when its directory was synced; of the others a prefix stays, as a journal keeps them.
 #pragma once
 
 #include <cstdint>
