@@ -85,6 +85,12 @@ EffectiveConfig effective(const ConfigRow& row, const std::vector<Candidate>& ca
     result.type = static_cast<std::int8_t>(row.type);
     result.documentation = std::string(row.doc);
     for (const Candidate& candidate : candidates) {
+        // As in Kafka, a default is told under the name of the nearest broker setting or not at all.
+        const bool told = row.scope != ConfigScope::topic ||
+                          candidate.place.source != ConfigSource::default_value ||
+                          (!row.synonyms.empty() &&
+                           candidate.place.name == row.synonyms.front().name);
+        if (!told) continue;
         result.synonyms.push_back(candidate.place);
         if (row.sensitive) result.synonyms.back().value.reset();
     }
