@@ -11,7 +11,12 @@ io::Task<wire::IncrementalAlterConfigsResponse> handle_incremental_alter_configs
     wire::IncrementalAlterConfigsResponse response =
         co_await context->controller.incremental_alter_configs(std::move(message), request->version,
                                                                call);
-    for (const auto& resource : response.responses) request->failed(resource.error_code);
+    for (auto& resource : response.responses) {
+        // Brokers answer so for another broker's settings; controllers say that it is unknown.
+        if (resource.error_code == ErrorCode::broker_id_not_registered)
+            resource.error_code = ErrorCode::invalid_request;
+        request->failed(resource.error_code);
+    }
     co_return response;
 }
 

@@ -11,7 +11,29 @@ namespace pabal::broker {
 io::Task<wire::DescribeQuorumResponse> handle_describe_quorum(Context* context,
                                                               RequestContext* request,
                                                               wire::DescribeQuorumRequest message) {
-    co_return context->controller.describe_quorum(message, request->version);
+    wire::DescribeQuorumResponse response =
+        context->controller.describe_quorum(message, request->version);
+    // What earlier versions have no place for.
+    if (request->version < 2) {
+        response.nodes.clear();
+        response.error_message.reset();
+    }
+    for (auto& topic : response.topics) {
+        for (auto& partition : topic.partitions) {
+            request->failed(partition.error_code);
+            if (request->version < 2) partition.error_message.reset();
+            for (auto* replicas : {&partition.current_voters, &partition.observers}) {
+                for (auto& replica : *replicas) {
+                    if (request->version < 2) replica.replica_directory_id = DirectoryId();
+                    if (request->version < 1) {
+                        replica.last_fetch_timestamp = -1;
+                        replica.last_caught_up_timestamp = -1;
+                    }
+                }
+            }
+        }
+    }
+    co_return response;
 }
 
 }  // namespace pabal::broker
