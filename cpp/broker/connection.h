@@ -37,6 +37,15 @@ private:
     Buffer spare_;
 };
 
+// A frame longer than what was left of the read buffer: its memory, once the budget gave it.
+struct LongFrame {
+    std::size_t length = 0;
+    std::size_t filled = 0;
+    Bytes beginning;  // What came with the read buffer, until there is memory.
+    Buffer content;
+    bool reserved = false;
+};
+
 // What the connections of one broker share.
 struct ConnectionShared {
     Context* context = nullptr;
@@ -81,14 +90,6 @@ private:
         std::size_t reserved_bytes = 0;
         bool started = false;
         bool done = false;
-    };
-    // A frame longer than what was left of the read buffer: its memory, once the budget gave it.
-    struct LongFrame {
-        std::size_t length = 0;
-        std::size_t filled = 0;
-        Bytes beginning;  // What came with the read buffer, until there is memory.
-        Buffer content;
-        bool reserved = false;
     };
 
     bool may_read() const;
