@@ -11,8 +11,8 @@ namespace pabal {
 }  // namespace pabal
 
 // `reason` is the id of an invariant of docs/INVARIANTS.md, or a short sentence.
-#define ASSERT(condition, reason)                                                   \
-    do {                                                                            \
-        if (!(condition)) [[unlikely]]                                              \
-            ::pabal::assertion_failed(#condition, (reason), __FILE__, __LINE__);    \
+#define ASSERT(condition, reason)                                                \
+    do {                                                                         \
+        if (!(condition)) [[unlikely]]                                           \
+            ::pabal::assertion_failed(#condition, (reason), __FILE__, __LINE__); \
     } while (false)

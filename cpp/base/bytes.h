@@ -1,6 +1,7 @@
 // Immutable, reference-counted byte slices. A frame is read into one Buffer; everything that is
 // decoded from it (records above all) stays a slice of it, so that no record is copied between the
-// socket and the file. The count is atomic: a slice may be handed to the disk pool or another shard.
+// socket and the file. The count is atomic: a slice may be handed to the disk pool or another
+// shard.
 #pragma once
 
 #include <atomic>
@@ -108,8 +109,8 @@ public:
     ByteView view() const { return {data_, size_}; }
     std::string_view text() const { return as_text(view()); }
 
-    // The memory again as a Buffer, to be used once more; an empty one if somebody else holds a part
-    // of it. These bytes must be all of the buffer that they were made of.
+    // The memory again as a Buffer, to be used once more; an empty one if somebody else holds a
+    // part of it. These bytes must be all of the buffer that they were made of.
     Buffer reclaim() && {
         Buffer buffer;
         if (block_ && block_->references.load(std::memory_order_acquire) == 1) {

@@ -1,4 +1,5 @@
-// Identifiers as types of their own: an offset is not an epoch, and neither is a number by accident.
+// Identifiers as types of their own: an offset is not an epoch, and neither is a number by
+// accident.
 #pragma once
 
 #include <compare>
@@ -36,21 +37,31 @@ public:
     constexpr Rep value() const { return value_; }
     constexpr auto operator<=>(const StrongCount&) const = default;
 
-    constexpr StrongCount& operator++() { ++value_; return *this; }
-    constexpr StrongCount& operator+=(Rep count) { value_ += count; return *this; }
-    friend constexpr StrongCount operator+(StrongCount a, Rep b) { return StrongCount(a.value_ + b); }
-    friend constexpr StrongCount operator-(StrongCount a, Rep b) { return StrongCount(a.value_ - b); }
+    constexpr StrongCount& operator++() {
+        ++value_;
+        return *this;
+    }
+    constexpr StrongCount& operator+=(Rep count) {
+        value_ += count;
+        return *this;
+    }
+    friend constexpr StrongCount operator+(StrongCount a, Rep b) {
+        return StrongCount(a.value_ + b);
+    }
+    friend constexpr StrongCount operator-(StrongCount a, Rep b) {
+        return StrongCount(a.value_ - b);
+    }
     friend constexpr Rep operator-(StrongCount a, StrongCount b) { return a.value_ - b.value_; }
 
 private:
     Rep value_{};
 };
 
-using Offset = StrongCount<struct OffsetTag, std::int64_t>;            // Of a record in a partition.
+using Offset = StrongCount<struct OffsetTag, std::int64_t>;  // Of a record in a partition.
 using LeaderEpoch = StrongCount<struct LeaderEpochTag, std::int32_t>;  // Of a partition or quorum.
 using PartitionEpoch = StrongCount<struct PartitionEpochTag, std::int32_t>;
 using BrokerEpoch = StrongCount<struct BrokerEpochTag, std::int64_t>;
-using BrokerId = StrongId<struct BrokerIdTag, std::int32_t>;           // Any node: broker or controller.
+using BrokerId = StrongId<struct BrokerIdTag, std::int32_t>;  // Any node: broker or controller.
 using PartitionIndex = StrongCount<struct PartitionIndexTag, std::int32_t>;
 using ProducerId = StrongCount<struct ProducerIdTag, std::int64_t>;
 using ProducerEpoch = StrongCount<struct ProducerEpochTag, std::int16_t>;

@@ -47,18 +47,10 @@ void LogField::append_to(std::string& line) const {
     line += key_;
     line += '=';
     switch (kind_) {
-        case Kind::text:
-            append_text(line, text_);
-            break;
-        case Kind::boolean:
-            line += integer_ ? "true" : "false";
-            break;
-        case Kind::integer:
-            fmt::format_to(std::back_inserter(line), "{}", integer_);
-            break;
-        case Kind::real:
-            fmt::format_to(std::back_inserter(line), "{:.6g}", real_);
-            break;
+        case Kind::text: append_text(line, text_); break;
+        case Kind::boolean: line += integer_ ? "true" : "false"; break;
+        case Kind::integer: fmt::format_to(std::back_inserter(line), "{}", integer_); break;
+        case Kind::real: fmt::format_to(std::back_inserter(line), "{:.6g}", real_); break;
     }
 }
 

@@ -19,12 +19,18 @@ std::string& current_sabotage() {
 
 bool enabled = false;
 
-void reached(const char* id) { ++all_counts()[id]; }
-bool sabotaged(const char* id) { return current_sabotage() == id; }
+void reached(const char* id) {
+    ++all_counts()[id];
+}
+bool sabotaged(const char* id) {
+    return current_sabotage() == id;
+}
 
 #endif
 
-const std::map<std::string, std::uint64_t>& counts() { return all_counts(); }
+const std::map<std::string, std::uint64_t>& counts() {
+    return all_counts();
+}
 
 void begin(const std::string& sabotage) {
     all_counts().clear();

@@ -18,10 +18,10 @@ extern bool enabled;
 void reached(const char* id);
 bool sabotaged(const char* id);
 
-#define REACHED(id)                                                  \
-    do {                                                             \
-        if (::pabal::probe::enabled) [[unlikely]]                    \
-            ::pabal::probe::reached(id);                             \
+#define REACHED(id)                               \
+    do {                                          \
+        if (::pabal::probe::enabled) [[unlikely]] \
+            ::pabal::probe::reached(id);          \
     } while (false)
 #define SABOTAGED(id) (::pabal::probe::enabled && ::pabal::probe::sabotaged(id))
 

@@ -1,6 +1,6 @@
 // A value or the reason why there is none. Three kinds of failure have three forms: the peer or
-// client is wrong or the cluster moves: Result (Kafka's error codes); the disk or the kernel failed:
-// IoResult; we are wrong: ASSERT. No exception crosses a function of the core.
+// client is wrong or the cluster moves: Result (Kafka's error codes); the disk or the kernel
+// failed: IoResult; we are wrong: ASSERT. No exception crosses a function of the core.
 #pragma once
 
 #include <optional>
@@ -24,8 +24,8 @@ struct Error {
 
 // What the disk, the network or the kernel refused.
 struct IoError {
-    int errno_value = 0;    // As errno.h names it; 0 where the failure has none (bad content).
-    std::string message;    // What was tried, on which path or address, and what was answered.
+    int errno_value = 0;  // As errno.h names it; 0 where the failure has none (bad content).
+    std::string message;  // What was tried, on which path or address, and what was answered.
 
     bool operator==(const IoError&) const = default;
 };
@@ -100,17 +100,16 @@ using IoStatus = Expected<void, IoError>;
 }  // namespace pabal
 
 // Leaves the enclosing function with the error of `expression`, if it has one.
-#define PABAL_TRY(expression)                                        \
-    do {                                                             \
-        if (auto pabal_status = (expression); !pabal_status.ok())    \
-            return pabal_status.error();                             \
+#define PABAL_TRY(expression)                                                                  \
+    do {                                                                                       \
+        if (auto pabal_status = (expression); !pabal_status.ok()) return pabal_status.error(); \
     } while (false)
 
 #define PABAL_CONCAT_(a, b) a##b
 #define PABAL_CONCAT(a, b) PABAL_CONCAT_(a, b)
-#define PABAL_TRY_ASSIGN_(result, declaration, expression)  \
-    auto result = (expression);                             \
-    if (!result.ok()) return result.error();                \
+#define PABAL_TRY_ASSIGN_(result, declaration, expression) \
+    auto result = (expression);                            \
+    if (!result.ok()) return result.error();               \
     declaration = std::move(result).value()
 
 // `declaration = value of expression`, or leaves the enclosing function with its error.

@@ -15,8 +15,7 @@ std::optional<Bytes> Rope::flatten() const {
             position += bytes->size();
         } else {
             const auto& range = std::get<FileRange>(piece);
-            if (!range.file->read_exactly(range.position,
-                                          {out.data() + position, range.length})) {
+            if (!range.file->read_exactly(range.position, {out.data() + position, range.length})) {
                 return std::nullopt;
             }
             position += range.length;

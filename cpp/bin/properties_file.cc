@@ -27,23 +27,12 @@ void append_utf8(std::string& out, std::uint32_t code) {
 bool unescape(std::string_view line, std::size_t& position, std::string& out) {
     char c = line[position++];
     switch (c) {
-        case 't':
-            out += '\t';
-            return true;
-        case 'n':
-            out += '\n';
-            return true;
-        case 'r':
-            out += '\r';
-            return true;
-        case 'f':
-            out += '\f';
-            return true;
-        case 'u':
-            break;
-        default:
-            out += c;
-            return true;
+        case 't': out += '\t'; return true;
+        case 'n': out += '\n'; return true;
+        case 'r': out += '\r'; return true;
+        case 'f': out += '\f'; return true;
+        case 'u': break;
+        default: out += c; return true;
     }
     std::uint32_t code = 0;
     for (int digit = 0; digit < 4; ++digit, ++position) {

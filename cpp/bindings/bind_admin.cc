@@ -22,8 +22,8 @@ std::vector<io::Address> parse_bootstrap(const std::string& servers) {
         unsigned long port = 0;
         for (std::size_t at = colon + 1; colon != std::string::npos && at < server.size(); ++at) {
             const bool digit = server[at] >= '0' && server[at] <= '9';
-            port = digit && port < 65536 ? port * 10 + static_cast<unsigned>(server[at] - '0')
-                                         : 65536;
+            port =
+                digit && port < 65536 ? port * 10 + static_cast<unsigned>(server[at] - '0') : 65536;
         }
         if (colon == std::string::npos || colon == 0 || port == 0 || port > 65535) {
             throw py::value_error("a bootstrap server is host:port, not \"" + server + "\"");
@@ -78,10 +78,10 @@ public:
             throw py::value_error("the replication factor is out of range: " +
                                   std::to_string(replication_factor));
         }
-        auto result = live().create_topic(
-            {std::move(name), partitions, static_cast<std::int16_t>(replication_factor),
-             std::move(configs)},
-            duration(timeout));
+        auto result =
+            live().create_topic({std::move(name), partitions,
+                                 static_cast<std::int16_t>(replication_factor), std::move(configs)},
+                                duration(timeout));
         return value_of(result).value().text();
     }
     void delete_topic(std::string name, double timeout) {

@@ -1,6 +1,6 @@
-// The bytes that requests in the memory of one broker may take together (queued.max.request.bytes). A
-// frame reserves its length before memory is taken for it; while it cannot, its socket is not read.
-// First come, first served. Lives on the broker's shard.
+// The bytes that requests in the memory of one broker may take together (queued.max.request.bytes).
+// A frame reserves its length before memory is taken for it; while it cannot, its socket is not
+// read. First come, first served. Lives on the broker's shard.
 #pragma once
 
 #include <cstddef>

@@ -3,8 +3,8 @@
 // write. Lives on the broker's shard, owned by Connections.
 //
 // Memory is bounded: an idle connection holds no buffer; a frame reserves its length from the byte
-// budget before memory is taken for it; at most `read_ahead` frames or bytes wait behind the one that
-// is being worked on; and nothing more is read while the peer does not take its replies.
+// budget before memory is taken for it; at most `read_ahead` frames or bytes wait behind the one
+// that is being worked on; and nothing more is read while the peer does not take its replies.
 #pragma once
 
 #include <cstdint>
@@ -55,7 +55,7 @@ struct ConnectionShared {
     std::int32_t max_frame_bytes = 100 << 20;  // socket.request.max.bytes
     Counter* bytes_in = nullptr;
     Counter* bytes_out = nullptr;
-    Counter* refused = nullptr;                // Connections closed for what the peer sent.
+    Counter* refused = nullptr;  // Connections closed for what the peer sent.
 };
 
 class Connection {
@@ -81,7 +81,9 @@ public:
     const Peer& peer() const { return peer_; }
     // Link time of the last byte that was received or taken by the peer; never() while a request
     // is being worked on, as the peer then waits for us.
-    Instant idle_since() const { return calls_.empty() || writing_ ? last_active_ : Instant::never(); }
+    Instant idle_since() const {
+        return calls_.empty() || writing_ ? last_active_ : Instant::never();
+    }
 
 private:
     struct Work {
@@ -115,10 +117,10 @@ private:
     std::uint8_t prefix_[4] = {};              // Of the next frame, if less than its length came.
     std::size_t prefix_size_ = 0;
     std::optional<LongFrame> long_frame_;
-    bool large_frames_ = false;                // The last frame did not fit into the read buffer.
-    Bytes read_buffer_;                        // While slices of it are being worked on.
-    Bytes unparsed_;                           // Of it; waits until earlier frames are answered.
-    std::size_t since_turn_bytes_ = 0;         // Taken without letting others run.
+    bool large_frames_ = false;         // The last frame did not fit into the read buffer.
+    Bytes read_buffer_;                 // While slices of it are being worked on.
+    Bytes unparsed_;                    // Of it; waits until earlier frames are answered.
+    std::size_t since_turn_bytes_ = 0;  // Taken without letting others run.
     Rope output_;
     std::optional<io::Gate> wake_;
     Instant last_active_;

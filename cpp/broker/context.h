@@ -1,5 +1,5 @@
-// What a handler may reach: the parts of one broker, all on its shard. Owned by node::Node, outlives
-// every connection.
+// What a handler may reach: the parts of one broker, all on its shard. Owned by node::Node,
+// outlives every connection.
 #pragma once
 
 #include <functional>

@@ -1,5 +1,5 @@
-// From a frame to its reply: finds the row of the API table, decodes, runs the handler, encodes. Every
-// API that the table says a broker serves needs its handler, or the program does not link.
+// From a frame to its reply: finds the row of the API table, decodes, runs the handler, encodes.
+// Every API that the table says a broker serves needs its handler, or the program does not link.
 #pragma once
 
 #include <cstdint>
@@ -24,8 +24,8 @@ namespace pabal::wire {
 namespace pabal::broker {
 
 // The handlers, one file each: handlers/NN_name.cc. `context` and `request` outlive the task. An
-// append of Produce happens before the handler first suspends: the next Produce of the connection is
-// started then (law 5).
+// append of Produce happens before the handler first suspends: the next Produce of the connection
+// is started then (law 5).
 #define PABAL_SERVED_API(Name, name)                                                        \
     io::Task<wire::Name##Response> handle_##name(Context* context, RequestContext* request, \
                                                  wire::Name##Request message);

@@ -12,9 +12,13 @@ constexpr Duration eviction_age = Duration::seconds(120);
 
 }  // namespace
 
-void FetchedPartition::partition_changed() { session_->add_news(this); }
+void FetchedPartition::partition_changed() {
+    session_->add_news(this);
+}
 
-FetchSession::~FetchSession() { ASSERT(!waiting_, "a fetch keeps the session it waits in"); }
+FetchSession::~FetchSession() {
+    ASSERT(!waiting_, "a fetch keeps the session it waits in");
+}
 
 std::size_t FetchSession::KeyHash::operator()(const Key& key) const {
     const auto topic =
@@ -57,8 +61,7 @@ bool FetchSession::forget(std::string_view topic_name, const TopicId& topic_id,
     if (found == partitions_.end()) return false;
     auto* partition = found->second.get();
     remove_news(partition);
-    std::replace(fresh_.begin(), fresh_.end(), partition,
-                 static_cast<FetchedPartition*>(nullptr));
+    std::replace(fresh_.begin(), fresh_.end(), partition, static_cast<FetchedPartition*>(nullptr));
     order_[partition->place_] = nullptr;
     ++order_holes_;
     partitions_.erase(found);
@@ -167,9 +170,8 @@ std::int32_t FetchSessions::keep(std::shared_ptr<FetchSession> session, Instant 
 bool FetchSessions::make_room(std::size_t size, Instant now) {
     if (sessions_.empty()) return false;
     const auto oldest = std::min_element(
-        sessions_.begin(), sessions_.end(), [](const auto& a, const auto& b) {
-            return a.second->last_used_ < b.second->last_used_;
-        });
+        sessions_.begin(), sessions_.end(),
+        [](const auto& a, const auto& b) { return a.second->last_used_ < b.second->last_used_; });
     auto victim = sessions_.end();
     if (now - oldest->second->last_used_ > eviction_age) {
         victim = oldest;
@@ -186,7 +188,9 @@ bool FetchSessions::make_room(std::size_t size, Instant now) {
     return true;
 }
 
-void FetchSessions::close(std::int32_t id) { sessions_.erase(id); }
+void FetchSessions::close(std::int32_t id) {
+    sessions_.erase(id);
+}
 
 std::size_t FetchSessions::partition_count() const {
     std::size_t count = 0;

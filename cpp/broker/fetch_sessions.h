@@ -1,8 +1,8 @@
 // Incremental fetch sessions (KIP-227). A session remembers which partitions a consumer follows, so
 // that a request names only what changed and a response holds only what is new. A session is also
-// how a fetch waits: each of its partitions observes its log, and what has news is put on a list, so
-// that a fetch over 10,000 quiet partitions costs nothing while they are quiet. A fetch without a
-// session uses one that lives as long as the request. Lives on the data shard.
+// how a fetch waits: each of its partitions observes its log, and what has news is put on a list,
+// so that a fetch over 10,000 quiet partitions costs nothing while they are quiet. A fetch without
+// a session uses one that lives as long as the request. Lives on the data shard.
 #pragma once
 
 #include <cstdint>
@@ -61,7 +61,7 @@ private:
     FetchedPartition* previous_ = nullptr;
     FetchedPartition* next_ = nullptr;
     bool has_news_ = false;
-    bool fresh_ = false;     // Not looked at since its latest news.
+    bool fresh_ = false;  // Not looked at since its latest news.
 };
 
 class FetchSession {

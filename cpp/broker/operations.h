@@ -1,5 +1,5 @@
-// What a client may do, as bits by operation code, for the fields that Metadata and its kin carry. No
-// authorizer is served yet, so everybody may do everything that a resource knows.
+// What a client may do, as bits by operation code, for the fields that Metadata and its kin carry.
+// No authorizer is served yet, so everybody may do everything that a resource knows.
 #pragma once
 
 #include <cstdint>

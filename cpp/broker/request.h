@@ -30,9 +30,9 @@ struct RequestContext {
     std::int16_t api_key = 0;
     int version = 0;
     std::int32_t correlation_id = 0;
-    std::string client_id;      // Empty if the client sent none.
-    Instant received;           // Link time at which the whole frame was there.
-    std::size_t size_bytes = 0; // Of the frame.
+    std::string client_id;       // Empty if the client sent none.
+    Instant received;            // Link time at which the whole frame was there.
+    std::size_t size_bytes = 0;  // Of the frame.
 
     // Set by the handler: no reply leaves (Produce with acks=0).
     bool suppress_reply = false;

@@ -24,10 +24,9 @@ TopicDescription described(wire::MetadataResponse::MetadataResponseTopic&& topic
     description.name = topic.name.value_or("");
     description.internal = topic.is_internal;
     for (auto& partition : topic.partitions) {
-        description.partitions.push_back({partition.partition_index, partition.leader_id,
-                                          partition.leader_epoch,
-                                          std::move(partition.replica_nodes),
-                                          std::move(partition.isr_nodes)});
+        description.partitions.push_back(
+            {partition.partition_index, partition.leader_id, partition.leader_epoch,
+             std::move(partition.replica_nodes), std::move(partition.isr_nodes)});
     }
     std::sort(description.partitions.begin(), description.partitions.end(),
               [](const auto& a, const auto& b) { return a.partition < b.partition; });
@@ -47,15 +46,17 @@ Admin::Admin(io::Clock* clock, io::Network* network, std::vector<io::Address> bo
 
 Admin::~Admin() = default;
 
-void Admin::close() { connection_.reset(); }
+void Admin::close() {
+    connection_.reset();
+}
 
 io::Task<Status> Admin::connect(Instant deadline) {
     std::string tried;
     for (std::size_t index = 0; index < bootstrap_.size(); ++index) {
         io::Address address = bootstrap_[index];
         std::string client_id = "pabal-admin";
-        auto opened = co_await Connection::open(network_, std::move(address),
-                                                std::move(client_id), deadline);
+        auto opened =
+            co_await Connection::open(network_, std::move(address), std::move(client_id), deadline);
         if (opened.ok()) {
             connection_ = std::move(*opened);
             co_return Status();

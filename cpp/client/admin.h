@@ -1,5 +1,5 @@
-// What an administrator asks of a cluster, over a connection that is made again when it is lost. One
-// call at a time, on one shard.
+// What an administrator asks of a cluster, over a connection that is made again when it is lost.
+// One call at a time, on one shard.
 #pragma once
 
 #include <memory>
@@ -19,7 +19,7 @@ namespace pabal::client {
 
 struct NewTopic {
     std::string name;
-    std::int32_t partitions = -1;         // -1: the brokers' default.
+    std::int32_t partitions = -1;  // -1: the brokers' default.
     std::int16_t replication_factor = -1;
     std::vector<std::pair<std::string, std::string>> configs;
 };

@@ -23,10 +23,12 @@ Connection::Connection(std::unique_ptr<io::Stream> stream, io::Address address,
     : stream_(std::move(stream)), address_(std::move(address)), client_id_(std::move(client_id)) {
     served_.resize(wire::api_table().size());
     served_[static_cast<std::size_t>(wire::ApiVersionsRequest::api_key)] = {api_versions_version,
-                                                          api_versions_version};
+                                                                            api_versions_version};
 }
 
-Connection::~Connection() { close(); }
+Connection::~Connection() {
+    close();
+}
 
 void Connection::close() {
     if (stream_) stream_->close();
@@ -70,28 +72,28 @@ Result<int> Connection::version_of(wire::ApiKey api) const {
     const auto& theirs = served_[static_cast<std::size_t>(api)];
     const int version = std::min(theirs.max, row->versions.max);
     if (theirs.empty() || version < std::max(theirs.min, row->versions.min)) {
-        return Error{ErrorCode::unsupported_version,
-                     io::text(address_) + " does not serve " + std::string(row->name) +
-                         " in a version that we know"};
+        return Error{ErrorCode::unsupported_version, io::text(address_) + " does not serve " +
+                                                         std::string(row->name) +
+                                                         " in a version that we know"};
     }
     return version;
 }
 
 std::int32_t Connection::begin(wire::Writer* writer, wire::ApiKey api, int version) {
-    wire::begin_request(*writer, *wire::find_api(api), version, ++last_correlation_id_,
-                        client_id_);
+    wire::begin_request(*writer, *wire::find_api(api), version, ++last_correlation_id_, client_id_);
     return last_correlation_id_;
 }
 
 Status Connection::check_header(wire::Reader* reader, wire::ApiKey api, int version,
                                 std::int32_t correlation_id) const {
     wire::ResponseHeader header;
-    PABAL_TRY(decode(*reader, header, wire::response_header_version(*wire::find_api(api), version)));
+    PABAL_TRY(
+        decode(*reader, header, wire::response_header_version(*wire::find_api(api), version)));
     if (header.correlation_id != correlation_id) {
-        return Error{ErrorCode::invalid_request,
-                     io::text(address_) + " answered request " +
-                         std::to_string(header.correlation_id) + " instead of " +
-                         std::to_string(correlation_id)};
+        return Error{ErrorCode::invalid_request, io::text(address_) + " answered request " +
+                                                     std::to_string(header.correlation_id) +
+                                                     " instead of " +
+                                                     std::to_string(correlation_id)};
     }
     return {};
 }
@@ -105,9 +107,9 @@ io::Task<Result<Bytes>> Connection::exchange(Rope frame, Instant deadline) {
     std::uint32_t size = 0;
     for (const std::uint8_t byte : length) size = (size << 8) | byte;
     if (size > max_response_bytes) {
-        co_return Error{ErrorCode::invalid_request, io::text(address_) +
-                                                        " announces a response of " +
-                                                        std::to_string(size) + " bytes"};
+        co_return Error{
+            ErrorCode::invalid_request,
+            io::text(address_) + " announces a response of " + std::to_string(size) + " bytes"};
     }
     Buffer buffer(size);
     const MutableByteView body = buffer.view();

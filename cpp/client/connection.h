@@ -1,5 +1,6 @@
-// One connection to a broker: requests out, responses in, one at a time, in the highest version that
-// both sides know (KIP-35). Lives on one shard; its owner awaits every call before destroying it.
+// One connection to a broker: requests out, responses in, one at a time, in the highest version
+// that both sides know (KIP-35). Lives on one shard; its owner awaits every call before destroying
+// it.
 #pragma once
 
 #include <memory>
@@ -22,8 +23,8 @@ public:
     // A response beyond this is taken for garbage.
     static constexpr std::size_t max_response_bytes = 256u << 20;
 
-    // Connects and asks for the broker's versions. Errors: broker_not_available with the address and
-    // the reason; request_timed_out.
+    // Connects and asks for the broker's versions. Errors: broker_not_available with the address
+    // and the reason; request_timed_out.
     static io::Task<Result<std::unique_ptr<Connection>>> open(io::Network* network,
                                                               io::Address address,
                                                               std::string client_id,
@@ -31,9 +32,9 @@ public:
     ~Connection();
 
     // Sends `request` and waits for its response. After any error but unsupported_version the
-    // connection is of no more use. Errors: unsupported_version if the broker does not serve the API
-    // in a version of ours; network_exception; request_timed_out; invalid_request if the response
-    // cannot be read.
+    // connection is of no more use. Errors: unsupported_version if the broker does not serve the
+    // API in a version of ours; network_exception; request_timed_out; invalid_request if the
+    // response cannot be read.
     template <class Response, class Request>
     io::Task<Result<Response>> call(Request request, Instant deadline) {
         const auto version = version_of(Request::api_key);

@@ -1,5 +1,6 @@
 // Which brokers belong to the cluster, and which of them serve: registration, heartbeats, orderly
-// shutdown, and the producer ids that they give out. Pure; what is known of a broker is in the image.
+// shutdown, and the producer ids that they give out. Pure; what is known of a broker is in the
+// image.
 //
 //   fenced               registered, not served          start
 //     -> unfenced          it has caught up with the metadata log and does not ask to stay fenced

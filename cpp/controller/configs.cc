@@ -21,7 +21,9 @@ enum class Operation : std::int8_t { set = 0, remove = 1, append = 2, subtract =
 // A setting and its new value; none deletes it.
 using Changes = std::map<std::string, std::optional<std::string>>;
 
-Error invalid_request(std::string what) { return {ErrorCode::invalid_request, std::move(what)}; }
+Error invalid_request(std::string what) {
+    return {ErrorCode::invalid_request, std::move(what)};
+}
 
 Status check_resource(const ConfigResource& resource, const ClusterImage& image) {
     switch (resource.type) {
@@ -89,8 +91,8 @@ Result<std::vector<Record>> plan(const ConfigResource& resource, const Changes& 
     for (const auto& [name, value] : changes) {
         auto found = current.find(name);
         if (value) PABAL_TRY(metadata::validate_dynamic_config(resource, name, *value));
-        const bool same = value ? found != current.end() && found->second == *value
-                                : found == current.end();
+        const bool same =
+            value ? found != current.end() && found->second == *value : found == current.end();
         // Brokers load files again when a setting of theirs is written once more.
         if (same && !(value && resource.type == ResourceType::broker)) continue;
         wire::ConfigRecord record;
@@ -129,9 +131,9 @@ Result<std::vector<Record>> plan_incremental(
             continue;
         }
         if (!metadata::is_list_config(resource.type, change.name))
-            return Error{ErrorCode::invalid_config,
-                         "Setting '" + change.name + "' is no list: it can be set or deleted, " +
-                             "not appended to or subtracted from."};
+            return Error{ErrorCode::invalid_config, "Setting '" + change.name +
+                                                        "' is no list: it can be set or deleted, " +
+                                                        "not appended to or subtracted from."};
         std::string base;
         if (auto found = current.find(change.name); found != current.end())
             base = found->second;
@@ -182,10 +184,10 @@ Outcome<Response> alter(const Request& request, const BrokerConfig& config,
                                  "Resource '" + resource.name + "' stands more than once."))
                            : plan_resource(resource, asked, config, image);
         if (planned.ok() && outcome.records.size() + planned->size() > max_records_per_request)
-            planned = Error{ErrorCode::policy_violation,
-                            "The request asks for more than " +
-                                std::to_string(max_records_per_request) +
-                                " changes at once; split it into several."};
+            planned =
+                Error{ErrorCode::policy_violation, "The request asks for more than " +
+                                                       std::to_string(max_records_per_request) +
+                                                       " changes at once; split it into several."};
         if (!planned.ok()) {
             result.error_code = planned.error().code;
             result.error_message = planned.error().message;

@@ -80,8 +80,7 @@ void broker_left(const ClusterImage& image, BrokerId broker, std::vector<Record>
 void broker_leaves(const ClusterImage& image, BrokerId broker, std::vector<Record>& records) {
     for_each_partition(image, records, [&](const PartitionImage& partition) -> Change {
         if (!contains(partition.isr, broker) || partition.isr.size() == 1) return std::nullopt;
-        if (partition.leader == broker && !successor(image, partition, broker))
-            return std::nullopt;
+        if (partition.leader == broker && !successor(image, partition, broker)) return std::nullopt;
         return shrink(image, partition, broker);
     });
 }

@@ -1,5 +1,5 @@
-// What a controller machine answers: the records to append to the metadata log, all of them or none,
-// and the response for the caller once they are committed. Machines read the image and change
+// What a controller machine answers: the records to append to the metadata log, all of them or
+// none, and the response for the caller once they are committed. Machines read the image and change
 // nothing; replaying the records is what changes it.
 #pragma once
 

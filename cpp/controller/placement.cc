@@ -35,9 +35,8 @@ bool is_active(const metadata::ClusterImage& image, BrokerId broker) {
     return known && !known->fenced && !known->in_controlled_shutdown;
 }
 
-Result<std::vector<Replicas>> place_replicas(const metadata::ClusterImage& image,
-                                             std::size_t count, int replication_factor,
-                                             Prng& random) {
+Result<std::vector<Replicas>> place_replicas(const metadata::ClusterImage& image, std::size_t count,
+                                             int replication_factor, Prng& random) {
     std::map<std::optional<std::string>, Rack> by_name;
     std::size_t active_count = 0;
     for (const auto& [id, broker] : image.brokers()) {

@@ -19,9 +19,8 @@ bool is_active(const metadata::ClusterImage& image, BrokerId broker);
 
 // One list of `replication_factor` different brokers for each of `count` partitions.
 // INVALID_REPLICATION_FACTOR if there are too few brokers, or none is active.
-Result<std::vector<Replicas>> place_replicas(const metadata::ClusterImage& image,
-                                             std::size_t count, int replication_factor,
-                                             Prng& random);
+Result<std::vector<Replicas>> place_replicas(const metadata::ClusterImage& image, std::size_t count,
+                                             int replication_factor, Prng& random);
 
 // The log directory that a new replica on `broker` gets: the only one, one of several by chance,
 // among those that are not cordoned. All zero where the broker names none: its own choice.

@@ -12,14 +12,15 @@ bool is_legal(char c) {
            c == '_' || c == '-';
 }
 
-Error invalid(std::string what) { return {ErrorCode::invalid_topic_exception, std::move(what)}; }
+Error invalid(std::string what) {
+    return {ErrorCode::invalid_topic_exception, std::move(what)};
+}
 
 }  // namespace
 
 Status check_topic_name(std::string_view name) {
     if (name.empty()) return invalid("A topic name must not be empty.");
-    if (name == "." || name == "..")
-        return invalid("A topic name must not be '.' or '..'.");
+    if (name == "." || name == "..") return invalid("A topic name must not be '.' or '..'.");
     if (name.size() > max_length)
         return invalid("A topic name must not be longer than " + std::to_string(max_length) +
                        " characters; this one has " + std::to_string(name.size()) + ".");

@@ -16,9 +16,9 @@ using metadata::Record;
 using metadata::ResourceType;
 
 Error too_many_records() {
-    return {ErrorCode::policy_violation,
-            "The request asks for more than " + std::to_string(max_records_per_request) +
-                " changes at once; split it into several."};
+    return {ErrorCode::policy_violation, "The request asks for more than " +
+                                             std::to_string(max_records_per_request) +
+                                             " changes at once; split it into several."};
 }
 
 // Names that stand more than once.
@@ -107,8 +107,7 @@ Result<Topics::Planned> Topics::plan(const wire::CreateTopicsRequest::CreatableT
                      "Topic " + topic.name + " is internal and cannot be created."};
     PABAL_TRY(check_topic_name(topic.name));
     if (image.topic_ids().contains(topic.name))
-        return Error{ErrorCode::topic_already_exists,
-                     "Topic '" + topic.name + "' already exists."};
+        return Error{ErrorCode::topic_already_exists, "Topic '" + topic.name + "' already exists."};
     if (auto other = colliding_topic(image, topic.name))
         return Error{ErrorCode::invalid_topic_exception,
                      "Topic '" + topic.name + "' collides with topic '" + *other +
@@ -117,8 +116,7 @@ Result<Topics::Planned> Topics::plan(const wire::CreateTopicsRequest::CreatableT
     metadata::ConfigMap settings;
     for (const auto& config : topic.configs) {
         if (!config.value)
-            return Error{ErrorCode::invalid_config,
-                         "Setting '" + config.name + "' has no value."};
+            return Error{ErrorCode::invalid_config, "Setting '" + config.name + "' has no value."};
         PABAL_TRY(metadata::validate_config(ResourceType::topic, config.name, *config.value));
         settings[config.name] = *config.value;
     }
@@ -162,9 +160,9 @@ Result<Topics::Planned> Topics::plan(const wire::CreateTopicsRequest::CreatableT
                          "The number of partitions must be larger than 0, or -1 for the default; "
                          "it is " +
                              std::to_string(topic.num_partitions) + "."};
-        const auto count = static_cast<std::size_t>(
-            topic.num_partitions == -1 ? view.broker_integer("num.partitions")
-                                       : topic.num_partitions);
+        const auto count = static_cast<std::size_t>(topic.num_partitions == -1
+                                                        ? view.broker_integer("num.partitions")
+                                                        : topic.num_partitions);
         if (count > max_records_per_request) return too_many_records();
         const int replication_factor =
             topic.replication_factor == -1
@@ -268,8 +266,7 @@ Outcome<wire::CreateTopicsResponse> Topics::create(const wire::CreateTopicsReque
 Outcome<wire::DeleteTopicsResponse> Topics::remove(const wire::DeleteTopicsRequest& request,
                                                    int version, const ClusterImage& image) const {
     Outcome<wire::DeleteTopicsResponse> outcome;
-    const bool enabled =
-        metadata::ConfigView(config_, image).broker_boolean("delete.topic.enable");
+    const bool enabled = metadata::ConfigView(config_, image).broker_boolean("delete.topic.enable");
     auto answer = [&](std::optional<std::string> name, TopicId id, ErrorCode code,
                       std::optional<std::string> message) {
         auto& result = outcome.response.responses.emplace_back();
@@ -320,7 +317,8 @@ Outcome<wire::DeleteTopicsResponse> Topics::remove(const wire::DeleteTopicsReque
             answer(std::nullopt, id, ErrorCode::invalid_request,
                    "The topic id stands more than once in the request.");
         else if (!topic)
-            answer(std::nullopt, id, ErrorCode::unknown_topic_id, "There is no topic with this id.");
+            answer(std::nullopt, id, ErrorCode::unknown_topic_id,
+                   "There is no topic with this id.");
         else
             choose(topic->name, id);
     }
@@ -354,9 +352,9 @@ Result<std::vector<Record>> Topics::plan_partitions(
                      "There is no topic '" + topic.name + "'."};
     const auto current = static_cast<std::int64_t>(known->partitions.size());
     if (topic.count == current)
-        return Error{ErrorCode::invalid_partitions,
-                     "Topic '" + topic.name + "' has " + std::to_string(current) +
-                         " partitions already."};
+        return Error{
+            ErrorCode::invalid_partitions,
+            "Topic '" + topic.name + "' has " + std::to_string(current) + " partitions already."};
     if (topic.count < current)
         return Error{ErrorCode::invalid_partitions,
                      "Topic '" + topic.name + "' has " + std::to_string(current) +
@@ -379,13 +377,12 @@ Result<std::vector<Record>> Topics::plan_partitions(
             placed.push_back(assignment.broker_ids);
         }
     } else {
-        PABAL_TRY_ASSIGN(placed, place_replicas(image, added,
-                                                static_cast<int>(replication_factor), random_));
+        PABAL_TRY_ASSIGN(
+            placed, place_replicas(image, added, static_cast<int>(replication_factor), random_));
     }
     std::vector<Record> records;
     for (std::size_t i = 0; i < placed.size(); ++i)
-        records.push_back(partition_record(image, known->id,
-                                           static_cast<std::size_t>(current) + i,
+        records.push_back(partition_record(image, known->id, static_cast<std::size_t>(current) + i,
                                            std::move(placed[i])));
     return records;
 }
@@ -399,11 +396,12 @@ Outcome<wire::CreatePartitionsResponse> Topics::add_partitions(
         if (!answered.insert(topic.name).second) continue;
         auto& result = outcome.response.results.emplace_back();
         result.name = topic.name;
-        auto planned = twice.contains(topic.name)
-                           ? Result<std::vector<Record>>(Error{
-                                 ErrorCode::invalid_request,
-                                 "Topic '" + topic.name + "' stands more than once in the request."})
-                           : plan_partitions(topic, image);
+        auto planned =
+            twice.contains(topic.name)
+                ? Result<std::vector<Record>>(
+                      Error{ErrorCode::invalid_request,
+                            "Topic '" + topic.name + "' stands more than once in the request."})
+                : plan_partitions(topic, image);
         if (planned.ok() && outcome.records.size() + planned->size() > max_records_per_request)
             planned = too_many_records();
         if (!planned.ok()) {

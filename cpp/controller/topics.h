@@ -14,8 +14,7 @@ namespace pabal::controller {
 class Topics {
 public:
     // `config` is what the controller's node was started with; it must outlive this.
-    Topics(const metadata::BrokerConfig& config, Prng random)
-        : config_(config), random_(random) {}
+    Topics(const metadata::BrokerConfig& config, Prng random) : config_(config), random_(random) {}
 
     // Topics of one request stand or fall one by one; a request of more than
     // max_records_per_request records fails as a whole with POLICY_VIOLATION.

@@ -50,7 +50,9 @@ io::Task<void> kill_node(node::Node* node, Promise result) {
 
 Broker::Broker(std::unique_ptr<Parts> parts) : parts_(std::move(parts)) {}
 
-Broker::~Broker() { kill(); }
+Broker::~Broker() {
+    kill();
+}
 
 Result<std::unique_ptr<Broker>> Broker::make(
     const std::map<std::string, std::string>& properties, Logger log,
@@ -61,8 +63,8 @@ Result<std::unique_ptr<Broker>> Broker::make(
     node::NodeOptions options;
     options.host_name = os::host_name();
     options.on_failure = std::move(on_failure);
-    return std::unique_ptr<Broker>(new Broker(
-        std::make_unique<Parts>(std::move(config), std::move(log), std::move(options))));
+    return std::unique_ptr<Broker>(
+        new Broker(std::make_unique<Parts>(std::move(config), std::move(log), std::move(options))));
 }
 
 std::future<Status> Broker::start() {

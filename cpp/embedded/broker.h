@@ -1,5 +1,6 @@
-// One broker on a thread of this process: a node, its shard and its ports, behind calls that may come
-// from any other thread. pabal-server is one of these with signals; the Python package holds several.
+// One broker on a thread of this process: a node, its shard and its ports, behind calls that may
+// come from any other thread. pabal-server is one of these with signals; the Python package holds
+// several.
 #pragma once
 
 #include <cstdint>

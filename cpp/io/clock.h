@@ -1,6 +1,7 @@
-// The Clock port: time, timers and turns of one shard. Two times, because an embedded cluster may be
-// moved through one of them: link time (elections, heartbeats between brokers, deadlines of requests
-// and connections) is never moved; policy time (record timestamps, retention, roll, expiry) is.
+// The Clock port: time, timers and turns of one shard. Two times, because an embedded cluster may
+// be moved through one of them: link time (elections, heartbeats between brokers, deadlines of
+// requests and connections) is never moved; policy time (record timestamps, retention, roll,
+// expiry) is.
 #pragma once
 
 #include <cstdint>

@@ -1,6 +1,6 @@
 // The Disk port: files and directories. Calls block and may come from any thread; the shard makes
-// only those that end in memory (a write or read of the page cache) and sends the others (sync, open,
-// rename, remove, truncate, rebuilds, cold reads) through `run` to the disk pool.
+// only those that end in memory (a write or read of the page cache) and sends the others (sync,
+// open, rename, remove, truncate, rebuilds, cold reads) through `run` to the disk pool.
 #pragma once
 
 #include <cstdint>
@@ -17,8 +17,9 @@
 
 namespace pabal::io {
 
-// A file by its path. The descriptor behind it may be closed and opened again at any time (the number
-// of descriptors is bounded); an object costs little memory and no descriptor until it is used.
+// A file by its path. The descriptor behind it may be closed and opened again at any time (the
+// number of descriptors is bounded); an object costs little memory and no descriptor until it is
+// used.
 class File : public FileHandle, public std::enable_shared_from_this<File> {
 public:
     // Writes all pieces, one after the other, from `position` on. After an error some may stand.
@@ -40,9 +41,9 @@ public:
 
 enum class OpenMode {
     read_only,
-    read_write,   // Must exist.
-    create,       // Read and write, made when missing.
-    create_new,   // Read and write, must not exist.
+    read_write,  // Must exist.
+    create,      // Read and write, made when missing.
+    create_new,  // Read and write, must not exist.
 };
 
 struct DirectoryEntry {

@@ -4,7 +4,9 @@
 
 namespace pabal::io {
 
-Gate::~Gate() { ASSERT(!waiter_ && !resuming_, "a gate outlives its wait"); }
+Gate::~Gate() {
+    ASSERT(!waiter_ && !resuming_, "a gate outlives its wait");
+}
 
 void Gate::open() {
     if (open_) return;

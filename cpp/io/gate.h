@@ -1,5 +1,5 @@
-// A one-shot signal that a coroutine awaits with a deadline. Opened by whoever has the news (the high
-// watermark passed, the file is synced, the node shuts down). Lives on one shard.
+// A one-shot signal that a coroutine awaits with a deadline. Opened by whoever has the news (the
+// high watermark passed, the file is synced, the node shuts down). Lives on one shard.
 #pragma once
 
 #include <coroutine>
@@ -15,7 +15,8 @@ public:
     Gate& operator=(const Gate&) = delete;
     ~Gate();
 
-    // Lets the waiter go on at the shard's next turn, never inside this call. Opening twice is fine.
+    // Lets the waiter go on at the shard's next turn, never inside this call. Opening twice is
+    // fine.
     void open();
     bool is_open() const { return open_; }
 

@@ -15,7 +15,8 @@
 namespace pabal::io {
 
 struct Address {
-    std::string host;  // A name, an IPv4 or IPv6 address (without brackets); empty: every interface.
+    std::string
+        host;  // A name, an IPv4 or IPv6 address (without brackets); empty: every interface.
     std::uint16_t port = 0;
 
     bool operator==(const Address&) const = default;
@@ -24,7 +25,7 @@ struct Address {
 std::string text(const Address& address);  // "host:port", IPv6 in brackets.
 
 struct ReadSome {
-    std::size_t count = 0;        // 0 without end_of_stream: nothing is there now.
+    std::size_t count = 0;  // 0 without end_of_stream: nothing is there now.
     bool end_of_stream = false;
 };
 

@@ -1,5 +1,5 @@
-// Everything through which a node reaches the world. The operating system implements them (os/, kv/),
-// and so does the simulator (sim/); one suite of contracts runs against both.
+// Everything through which a node reaches the world. The operating system implements them (os/,
+// kv/), and so does the simulator (sim/); one suite of contracts runs against both.
 #pragma once
 
 #include <functional>

@@ -1,9 +1,9 @@
-// The Store port: ordered keys and values, one per broker, for state that a log can rebuild. Batches of
-// each durability have a life of their own: after the end of the process all logged ones are there,
-// and of the rebuildable ones a prefix in the order of their writing; after a loss of power a prefix of
-// the logged ones too, with all synced ones in it. A logged batch may so outlive an older rebuildable
-// one: what one applied offset vouches for, removals included, is written with one durability, or a
-// flush lies between. Safe from every thread.
+// The Store port: ordered keys and values, one per broker, for state that a log can rebuild.
+// Batches of each durability have a life of their own: after the end of the process all logged ones
+// are there, and of the rebuildable ones a prefix in the order of their writing; after a loss of
+// power a prefix of the logged ones too, with all synced ones in it. A logged batch may so outlive
+// an older rebuildable one: what one applied offset vouches for, removals included, is written with
+// one durability, or a flush lies between. Safe from every thread.
 #pragma once
 
 #include <functional>
@@ -51,9 +51,9 @@ public:
     // No key opens with a zero byte: those are the store's own.
     virtual IoStatus write(const StoreBatch& batch, Durability durability) = 0;
     // Calls `visit` for each key that starts with `prefix`, in order, until it returns false.
-    virtual IoStatus scan(std::string_view prefix,
-                          const std::function<bool(std::string_view key, std::string_view value)>&
-                              visit) = 0;
+    virtual IoStatus scan(
+        std::string_view prefix,
+        const std::function<bool(std::string_view key, std::string_view value)>& visit) = 0;
     // Makes everything written so far durable.
     virtual IoStatus flush() = 0;
 };

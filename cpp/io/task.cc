@@ -13,10 +13,14 @@ struct Detached {
     };
 };
 
-Detached run(Task<void> task) { co_await task; }
+Detached run(Task<void> task) {
+    co_await task;
+}
 
 }  // namespace
 
-void detach(Task<void> task) { run(std::move(task)); }
+void detach(Task<void> task) {
+    run(std::move(task));
+}
 
 }  // namespace pabal::io

@@ -1,8 +1,8 @@
 // Task<T>: a coroutine that starts when it is awaited and resumes its awaiter when it ends. Used in
 // the shell only. Everything happens on one shard's thread; nothing here is atomic.
 //
-// Law (g++ 12 miscompiles the rest; tests/unit/tidy_test.py reads the sources for it): a co_await is
-// a whole statement, `auto x = co_await f(named, arguments);`, or a `co_return`; coroutines take
+// Law (g++ 12 miscompiles the rest; tests/unit/tidy_test.py reads the sources for it): a co_await
+// is a whole statement, `auto x = co_await f(named, arguments);`, or a `co_return`; coroutines take
 // their arguments by value or as pointers to what outlives them.
 #pragma once
 

@@ -67,9 +67,7 @@ public:
                 case io::StoreBatch::Kind::put:
                     operations.Put(slice(operation.key), slice(operation.value));
                     break;
-                case io::StoreBatch::Kind::remove:
-                    operations.Delete(slice(operation.key));
-                    break;
+                case io::StoreBatch::Kind::remove: operations.Delete(slice(operation.key)); break;
                 case io::StoreBatch::Kind::remove_range:
                     if (operation.key >= operation.value) break;  // Empty, which RocksDB refuses.
                     operations.DeleteRange(slice(operation.key), slice(operation.value));

@@ -13,7 +13,9 @@ namespace {
 using wire::ConfigRow;
 using wire::ConfigScope;
 
-Error invalid(std::string what) { return {ErrorCode::invalid_config, std::move(what)}; }
+Error invalid(std::string what) {
+    return {ErrorCode::invalid_config, std::move(what)};
+}
 
 const ConfigRow& broker_row(std::string_view name) {
     const ConfigRow* row = wire::find_config(ConfigScope::broker, name);
@@ -60,8 +62,8 @@ std::vector<std::string> split(std::string_view text) {
 // NAME://HOST:PORT, with brackets around an IPv6 address.
 Result<Endpoint> parse_listener(std::string_view setting, std::string_view text) {
     auto wrong = [&](std::string_view why) {
-        return invalid(std::string(setting) + " holds '" + std::string(text) + "': " +
-                       std::string(why) + "; write NAME://HOST:PORT");
+        return invalid(std::string(setting) + " holds '" + std::string(text) +
+                       "': " + std::string(why) + "; write NAME://HOST:PORT");
     };
     const std::size_t scheme = text.find("://");
     if (scheme == std::string_view::npos || scheme == 0) return wrong("it has no name");
@@ -124,7 +126,9 @@ double BrokerConfig::number(std::string_view name) const {
 bool BrokerConfig::boolean(std::string_view name) const {
     return parsed<bool>(broker_row(name), value(name).value_or(""));
 }
-std::string BrokerConfig::text(std::string_view name) const { return value(name).value_or(""); }
+std::string BrokerConfig::text(std::string_view name) const {
+    return value(name).value_or("");
+}
 std::vector<std::string> BrokerConfig::list(std::string_view name) const {
     auto text = value(name);
     if (!text) return {};
@@ -158,8 +162,8 @@ Result<BrokerConfig> BrokerConfig::parse(const std::map<std::string, std::string
 Status BrokerConfig::settle_roles() {
     node_id_ = BrokerId(static_cast<std::int32_t>(integer("node.id")));
     if (integer("broker.id") >= 0 && integer("broker.id") != integer("node.id"))
-        return invalid("node.id is " + text("node.id") + ", but broker.id is " +
-                       text("broker.id") + "; set one of them");
+        return invalid("node.id is " + text("node.id") + ", but broker.id is " + text("broker.id") +
+                       "; set one of them");
     is_broker_ = is_controller_ = false;
     for (const std::string& role : list("process.roles")) {
         if (role == "broker") is_broker_ = true;
@@ -179,8 +183,7 @@ Status BrokerConfig::settle_roles() {
 }
 
 Status BrokerConfig::settle_listeners() {
-    PABAL_TRY_ASSIGN(std::vector<Endpoint> bound,
-                     parse_listeners("listeners", list("listeners")));
+    PABAL_TRY_ASSIGN(std::vector<Endpoint> bound, parse_listeners("listeners", list("listeners")));
     PABAL_TRY_ASSIGN(std::vector<Endpoint> advertised,
                      parse_listeners("advertised.listeners", list("advertised.listeners")));
     std::set<std::string> controller_names;
@@ -214,9 +217,9 @@ Status BrokerConfig::settle_listeners() {
         if (found == protocols.end())
             return invalid("listener.security.protocol.map does not say what listener " +
                            endpoint.name + " speaks");
-        const auto* protocol =
-            std::find_if(std::begin(security_protocols), std::end(security_protocols),
-                         [&](const SecurityProtocol& known) { return known.name == found->second; });
+        const auto* protocol = std::find_if(
+            std::begin(security_protocols), std::end(security_protocols),
+            [&](const SecurityProtocol& known) { return known.name == found->second; });
         if (protocol == std::end(security_protocols))
             return invalid("listener.security.protocol.map gives listener " + endpoint.name +
                            " the unknown protocol " + found->second);
@@ -226,8 +229,8 @@ Status BrokerConfig::settle_listeners() {
         endpoint.security_protocol = protocol->id;
         if (endpoint.port != 0) {
             auto [other, fresh] = ports.try_emplace(endpoint.port, endpoint.host);
-            if (!fresh && (other->second == endpoint.host || endpoint.host.empty() ||
-                           other->second.empty()))
+            if (!fresh &&
+                (other->second == endpoint.host || endpoint.host.empty() || other->second.empty()))
                 return invalid("listeners uses port " + std::to_string(endpoint.port) + " twice");
         }
         ListenerConfig listener;

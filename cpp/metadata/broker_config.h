@@ -18,7 +18,7 @@
 namespace pabal::metadata {
 
 struct ListenerConfig {
-    Endpoint bind;        // An empty host binds every interface; port 0 chooses one.
+    Endpoint bind;  // An empty host binds every interface; port 0 chooses one.
     // Port 0 here: the one that was bound. An empty host: the name of the machine.
     Endpoint advertised;
     bool controller = false;
@@ -95,12 +95,13 @@ struct EffectiveConfig {
     std::vector<ConfigSynonym> synonyms;  // The effective one first.
     bool read_only = false;
     bool sensitive = false;
-    std::int8_t type = 0;                 // As DescribeConfigs numbers types.
+    std::int8_t type = 0;  // As DescribeConfigs numbers types.
     std::string documentation;
 };
 
 // What is in force for one broker at one image: topic setting, else dynamic broker, else dynamic
-// default of all brokers, else the properties file, else the default. Cheap to make; refers to both.
+// default of all brokers, else the properties file, else the default. Cheap to make; refers to
+// both.
 class ConfigView {
 public:
     ConfigView(const BrokerConfig& config, const ClusterImage& image)

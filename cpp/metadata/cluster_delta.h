@@ -1,6 +1,6 @@
 // What a run of metadata records changed in the ClusterImage: the news for log, replication and
-// coordinators. Says which things changed, not how; the image says how they are now. The first delta
-// of a node lists everything in the image.
+// coordinators. Says which things changed, not how; the image says how they are now. The first
+// delta of a node lists everything in the image.
 #pragma once
 
 #include <map>
@@ -26,7 +26,7 @@ struct ClusterDelta {
     // A topic that was created and deleted within one delta is not listed.
     std::map<TopicId, TopicDelta> topics;
     std::set<ConfigResource> configs;
-    std::set<BrokerId> brokers;      // Registered, changed or unregistered.
+    std::set<BrokerId> brokers;  // Registered, changed or unregistered.
     std::set<BrokerId> controllers;
     std::set<std::string> features;
     bool producer_ids = false;

@@ -56,7 +56,8 @@ void fill_endpoints(Target& target, const std::vector<Endpoint>& endpoints,
 std::string quota_key(const wire::ClientQuotaRecord& record) {
     std::vector<std::string> parts;
     for (const auto& entity : record.entity)
-        parts.push_back(entity.entity_type + (entity.entity_name ? "=" + *entity.entity_name : "!"));
+        parts.push_back(entity.entity_type +
+                        (entity.entity_name ? "=" + *entity.entity_name : "!"));
     std::sort(parts.begin(), parts.end());
     std::string key = "quota\n";
     for (const std::string& part : parts) key += part + '\n';
@@ -96,8 +97,9 @@ struct Replay {
 
     Status operator()(const wire::PartitionRecord& record) {
         const TopicImage* known = peek(record.topic_id);
-        if (!known) return contradiction(describe(record.topic_id, record.partition_id) +
-                                         " is created, but there is no such topic");
+        if (!known)
+            return contradiction(describe(record.topic_id, record.partition_id) +
+                                 " is created, but there is no such topic");
         const auto index = static_cast<std::int64_t>(record.partition_id.value());
         const auto count = static_cast<std::int64_t>(known->partitions.size());
         if (index < 0 || index > count)
@@ -144,8 +146,10 @@ struct Replay {
             topic->partitions[static_cast<std::size_t>(record.partition_id.value())];
         if (record.isr) partition.isr = *record.isr;
         if (record.replicas) partition.replicas = *record.replicas;
-        if (record.directories) partition.directories = *record.directories;
-        else if (record.replicas) partition.directories.resize(partition.replicas.size());
+        if (record.directories)
+            partition.directories = *record.directories;
+        else if (record.replicas)
+            partition.directories.resize(partition.replicas.size());
         if (partition.directories.size() != partition.replicas.size() || partition.replicas.empty())
             return contradiction(describe(record.topic_id, record.partition_id) +
                                  " has not one directory for each of its replicas");
@@ -268,14 +272,13 @@ struct Replay {
     }
 
     Status operator()(const wire::FeatureLevelRecord& record) {
-        if (record.name == "metadata.version" &&
-            (record.feature_level < lowest_metadata_version ||
-             record.feature_level > metadata_version_4_3))
-            return Error{ErrorCode::unsupported_version,
-                         "the cluster has metadata.version " +
-                             std::to_string(record.feature_level) + "; this version of pabal reads " +
-                             std::to_string(lowest_metadata_version) + " to " +
-                             std::to_string(metadata_version_4_3)};
+        if (record.name == "metadata.version" && (record.feature_level < lowest_metadata_version ||
+                                                  record.feature_level > metadata_version_4_3))
+            return Error{
+                ErrorCode::unsupported_version,
+                "the cluster has metadata.version " + std::to_string(record.feature_level) +
+                    "; this version of pabal reads " + std::to_string(lowest_metadata_version) +
+                    " to " + std::to_string(metadata_version_4_3)};
         if (record.feature_level == 0) {
             if (auto found = image.features_.find(record.name); found != image.features_.end())
                 image.features_.erase(found);
@@ -366,8 +369,8 @@ private:
             return contradiction("broker " + std::to_string(id.value()) +
                                  " changes, but it is not registered");
         if (known->epoch != epoch)
-            return contradiction("broker " + std::to_string(id.value()) +
-                                 " changes in its epoch " + std::to_string(epoch.value()) +
+            return contradiction("broker " + std::to_string(id.value()) + " changes in its epoch " +
+                                 std::to_string(epoch.value()) +
                                  ", but it is registered with epoch " +
                                  std::to_string(known->epoch.value()));
         if (delta) delta->brokers.insert(id);

@@ -22,15 +22,15 @@ struct Record;
 struct ClusterDelta;
 
 struct PartitionImage {
-    std::vector<BrokerId> replicas;         // In order of preference; never empty.
-    std::vector<DirectoryId> directories;   // The log directory of each replica (KIP-858).
+    std::vector<BrokerId> replicas;        // In order of preference; never empty.
+    std::vector<DirectoryId> directories;  // The log directory of each replica (KIP-858).
     std::vector<BrokerId> isr;
     std::vector<BrokerId> removing;
     std::vector<BrokerId> adding;
     std::vector<BrokerId> eligible_leader_replicas;  // KIP-966.
     std::vector<BrokerId> last_known_elr;
     BrokerId leader = no_broker;
-    bool leader_recovering = false;         // After an unclean election.
+    bool leader_recovering = false;  // After an unclean election.
     LeaderEpoch leader_epoch;
     PartitionEpoch partition_epoch;
 

@@ -55,9 +55,9 @@ void add_broker_candidates(const BrokerConfig& config, const ClusterImage& image
 
 void add_default(const ConfigRow& row, std::int64_t factor, std::vector<Candidate>& candidates) {
     if (row.default_value)
-        candidates.push_back({{std::string(row.name), std::string(*row.default_value),
-                               ConfigSource::default_value},
-                              factor});
+        candidates.push_back(
+            {{std::string(row.name), std::string(*row.default_value), ConfigSource::default_value},
+             factor});
 }
 
 std::vector<Candidate> topic_candidates(const BrokerConfig& config, const ClusterImage& image,
@@ -85,11 +85,12 @@ EffectiveConfig effective(const ConfigRow& row, const std::vector<Candidate>& ca
     result.type = static_cast<std::int8_t>(row.type);
     result.documentation = std::string(row.doc);
     for (const Candidate& candidate : candidates) {
-        // As in Kafka, a default is told under the name of the nearest broker setting or not at all.
-        const bool told = row.scope != ConfigScope::topic ||
-                          candidate.place.source != ConfigSource::default_value ||
-                          (!row.synonyms.empty() &&
-                           candidate.place.name == row.synonyms.front().name);
+        // As in Kafka, a default is told under the name of the nearest broker setting or not at
+        // all.
+        const bool told =
+            row.scope != ConfigScope::topic ||
+            candidate.place.source != ConfigSource::default_value ||
+            (!row.synonyms.empty() && candidate.place.name == row.synonyms.front().name);
         if (!told) continue;
         result.synonyms.push_back(candidate.place);
         if (row.sensitive) result.synonyms.back().value.reset();

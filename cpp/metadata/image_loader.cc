@@ -29,8 +29,8 @@ Status ImageLoader::replay(const Record& record, Offset offset, LeaderEpoch epoc
             before_.reset();
         }
     } else if (auto replayed = image_.replay(record, &delta_); !replayed.ok()) {
-        return Error{replayed.error().code,
-                     replayed.error().message + " (at offset " + std::to_string(offset.value()) + ")"};
+        return Error{replayed.error().code, replayed.error().message + " (at offset " +
+                                                std::to_string(offset.value()) + ")"};
     }
     skip(offset, epoch, timestamp);
     return {};

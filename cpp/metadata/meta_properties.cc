@@ -14,7 +14,8 @@ std::string_view trimmed(std::string_view text) {
     return text;
 }
 
-// Lines of Java's properties as Kafka writes them: NAME=VALUE, a backslash before special characters.
+// Lines of Java's properties as Kafka writes them: NAME=VALUE, a backslash before special
+// characters.
 std::map<std::string, std::string> parse_lines(std::string_view text) {
     std::map<std::string, std::string> lines;
     while (!text.empty()) {
@@ -39,14 +40,16 @@ std::map<std::string, std::string> parse_lines(std::string_view text) {
     return lines;
 }
 
-Error invalid(std::string what) { return {ErrorCode::invalid_config, std::move(what)}; }
+Error invalid(std::string what) {
+    return {ErrorCode::invalid_config, std::move(what)};
+}
 
 }  // namespace
 
 std::string MetaProperties::text() const {
     return "#\nnode.id=" + std::to_string(node_id.value()) +
-           "\ndirectory.id=" + directory_id.value().text() + "\nversion=1\ncluster.id=" +
-           cluster_id + "\n";
+           "\ndirectory.id=" + directory_id.value().text() +
+           "\nversion=1\ncluster.id=" + cluster_id + "\n";
 }
 
 Result<MetaProperties> MetaProperties::parse(std::string_view text) {

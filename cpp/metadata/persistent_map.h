@@ -90,7 +90,9 @@ public:
         return nullptr;
     }
     template <class Lookup>
-    bool contains(const Lookup& key) const { return find(key) != nullptr; }
+    bool contains(const Lookup& key) const {
+        return find(key) != nullptr;
+    }
 
     // The value to be changed in place, unseen by copies of the map; null if the key is missing.
     template <class Lookup>
@@ -107,9 +109,7 @@ public:
             }
         }
     }
-    void insert_or_assign(Key key, Value value) {
-        insert(root_, std::move(key), std::move(value));
-    }
+    void insert_or_assign(Key key, Value value) { insert(root_, std::move(key), std::move(value)); }
     template <class Lookup>
     bool erase(const Lookup& key) {
         if (!find(key)) return false;

@@ -104,7 +104,9 @@ Error later_version(const std::string& what) {
 
 }  // namespace
 
-std::string_view name(const Record& record) { return kinds[record.content.index()].name; }
+std::string_view name(const Record& record) {
+    return kinds[record.content.index()].name;
+}
 
 Bytes encode(const Record& record, std::int16_t metadata_version) {
     wire::Writer writer;
@@ -129,9 +131,10 @@ Result<Record> decode(const Bytes& frame) {
     const std::uint32_t api_key = reader.unsigned_varint("api key");
     const std::uint32_t version = reader.unsigned_varint("version");
     PABAL_TRY(reader.status());
-    const auto* known = std::find_if(std::begin(kinds), std::end(kinds), [&](const Kind& candidate) {
-        return static_cast<std::uint32_t>(candidate.api_key) == api_key;
-    });
+    const auto* known =
+        std::find_if(std::begin(kinds), std::end(kinds), [&](const Kind& candidate) {
+            return static_cast<std::uint32_t>(candidate.api_key) == api_key;
+        });
     if (known == std::end(kinds))
         return later_version("a metadata record is of kind " + std::to_string(api_key));
     if (version > static_cast<std::uint32_t>(known->max_version))

@@ -38,14 +38,14 @@ namespace pabal::metadata {
 
 using RecordContent = std::variant<
     wire::RegisterBrokerRecord, wire::UnregisterBrokerRecord, wire::TopicRecord,
-    wire::PartitionRecord, wire::ConfigRecord, wire::PartitionChangeRecord,
-    wire::FenceBrokerRecord, wire::UnfenceBrokerRecord, wire::RemoveTopicRecord,
-    wire::DelegationTokenRecord, wire::UserScramCredentialRecord, wire::FeatureLevelRecord,
-    wire::ClientQuotaRecord, wire::ProducerIdsRecord, wire::BrokerRegistrationChangeRecord,
-    wire::AccessControlEntryRecord, wire::RemoveAccessControlEntryRecord, wire::NoOpRecord,
-    wire::ZkMigrationStateRecord, wire::RemoveUserScramCredentialRecord,
-    wire::BeginTransactionRecord, wire::EndTransactionRecord, wire::AbortTransactionRecord,
-    wire::RemoveDelegationTokenRecord, wire::RegisterControllerRecord, wire::ClearElrRecord>;
+    wire::PartitionRecord, wire::ConfigRecord, wire::PartitionChangeRecord, wire::FenceBrokerRecord,
+    wire::UnfenceBrokerRecord, wire::RemoveTopicRecord, wire::DelegationTokenRecord,
+    wire::UserScramCredentialRecord, wire::FeatureLevelRecord, wire::ClientQuotaRecord,
+    wire::ProducerIdsRecord, wire::BrokerRegistrationChangeRecord, wire::AccessControlEntryRecord,
+    wire::RemoveAccessControlEntryRecord, wire::NoOpRecord, wire::ZkMigrationStateRecord,
+    wire::RemoveUserScramCredentialRecord, wire::BeginTransactionRecord, wire::EndTransactionRecord,
+    wire::AbortTransactionRecord, wire::RemoveDelegationTokenRecord, wire::RegisterControllerRecord,
+    wire::ClearElrRecord>;
 
 struct Record {
     RecordContent content;

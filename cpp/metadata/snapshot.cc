@@ -25,7 +25,9 @@ Bytes encoded(const Message& message) {
     return *writer.take().flatten();
 }
 
-Error corrupt(std::string what) { return {ErrorCode::corrupt_message, std::move(what)}; }
+Error corrupt(std::string what) {
+    return {ErrorCode::corrupt_message, std::move(what)};
+}
 
 std::optional<std::int64_t> number(std::string_view digits) {
     std::int64_t value = 0;

@@ -37,8 +37,8 @@ std::string parent_of(const std::string& path) {
     return slash == 0 ? "/" : path.substr(0, slash);
 }
 
-// Each directory that had to be made is found again after a loss of power only if the one that holds
-// it was synced.
+// Each directory that had to be made is found again after a loss of power only if the one that
+// holds it was synced.
 IoStatus make_durable_directories(io::Disk& disk, const std::string& path) {
     std::vector<std::string> changed;
     for (std::string missing = path;; missing = parent_of(missing)) {

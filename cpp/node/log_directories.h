@@ -1,6 +1,6 @@
 // The log directories of a node before anything in them is read: made, locked against a second
-// process, and known by their meta.properties to belong to this node of this cluster. An empty one is
-// formatted, as kafka-storage would. Blocks; for the disk pool.
+// process, and known by their meta.properties to belong to this node of this cluster. An empty one
+// is formatted, as kafka-storage would. Blocks; for the disk pool.
 #pragma once
 
 #include <memory>

@@ -1,6 +1,6 @@
-// One node: the only place where the concrete parts of a broker and controller meet. It is handed its
-// ports and never learns whose they are: an operating system's (pabal-server, the Python package) or
-// a simulator's. Lives on one shard; every member is called there.
+// One node: the only place where the concrete parts of a broker and controller meet. It is handed
+// its ports and never learns whose they are: an operating system's (pabal-server, the Python
+// package) or a simulator's. Lives on one shard; every member is called there.
 #pragma once
 
 #include <cstdint>
@@ -58,9 +58,9 @@ public:
     // Clean shutdown: no new connections, waits are answered, replies leave, logs are flushed and
     // Kafka's checkpoint files are written. Bounded in time.
     io::Task<void> stop();
-    // The shell's half of a SIGKILL: connections are reset without a reply, nothing is flushed and no
-    // file is written; then waits end and memory is freed. (The ports must refuse effects from the
-    // same instant on.)
+    // The shell's half of a SIGKILL: connections are reset without a reply, nothing is flushed and
+    // no file is written; then waits end and memory is freed. (The ports must refuse effects from
+    // the same instant on.)
     io::Task<void> kill();
 
     // From start() on.

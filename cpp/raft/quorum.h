@@ -1,6 +1,6 @@
-// KRaft (KIP-595): the quorum that decides what stands in the metadata log. A pure machine: calls say
-// what happened and when, `take_ready` says what to do: make `state` durable, append `batches`, make
-// them durable, then act on `high_watermark`. The caller reports back with `durable`.
+// KRaft (KIP-595): the quorum that decides what stands in the metadata log. A pure machine: calls
+// say what happened and when, `take_ready` says what to do: make `state` durable, append `batches`,
+// make them durable, then act on `high_watermark`. The caller reports back with `durable`.
 //
 // Serves a quorum of one voter: itself. The roles and what leads from one to the other:
 //
@@ -91,8 +91,8 @@ private:
     QuorumState state_;
     bool state_unsaved_ = false;
     Offset log_end_{0};
-    Offset epoch_start_{0};      // Where this leader's epoch begins in the log.
-    Offset high_watermark_{0};   // Invariant: high-watermark-monotonic.
+    Offset epoch_start_{0};     // Where this leader's epoch begins in the log.
+    Offset high_watermark_{0};  // Invariant: high-watermark-monotonic.
     std::vector<AppendedRecords> batches_;
 };
 

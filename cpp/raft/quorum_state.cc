@@ -60,8 +60,8 @@ public:
 
 private:
     Error wrong(const char* expected) const {
-        return {ErrorCode::invalid_config, std::string("expected ") + expected + " at position " +
-                                               std::to_string(position_)};
+        return {ErrorCode::invalid_config,
+                std::string("expected ") + expected + " at position " + std::to_string(position_)};
     }
     void skip_space() {
         while (position_ < text_.size() && (text_[position_] == ' ' || text_[position_] == '\n' ||

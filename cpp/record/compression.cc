@@ -123,8 +123,7 @@ void Codecs::begin(Compression compression, ByteView input) {
     state.input = input;
     state.finished = false;
     switch (compression) {
-        case Compression::none:
-            break;
+        case Compression::none: break;
         case Compression::gzip:
             if (!state.inflater) {
                 auto stream = std::make_unique<z_stream>();
@@ -169,16 +168,11 @@ Result<std::size_t> Codecs::read(MutableByteView into) {
     State& state = *state_;
     if (state.finished || into.empty()) return std::size_t{0};
     switch (state.compression) {
-        case Compression::none:
-            return state.read_none(into);
-        case Compression::gzip:
-            return state.read_gzip(into);
-        case Compression::snappy:
-            return state.read_snappy(into);
-        case Compression::lz4:
-            return state.read_lz4(into);
-        case Compression::zstd:
-            return state.read_zstd(into);
+        case Compression::none: return state.read_none(into);
+        case Compression::gzip: return state.read_gzip(into);
+        case Compression::snappy: return state.read_snappy(into);
+        case Compression::lz4: return state.read_lz4(into);
+        case Compression::zstd: return state.read_zstd(into);
     }
     return std::size_t{0};
 }
@@ -392,15 +386,9 @@ void Codecs::compress(Compression compression, int level, ByteView input,
                       std::vector<std::uint8_t>& output) {
     const std::size_t start = output.size();
     switch (compression) {
-        case Compression::none:
-            output.insert(output.end(), input.begin(), input.end());
-            return;
-        case Compression::snappy:
-            compress_snappy(input, output);
-            return;
-        case Compression::lz4:
-            compress_lz4(level, input, output);
-            return;
+        case Compression::none: output.insert(output.end(), input.begin(), input.end()); return;
+        case Compression::snappy: compress_snappy(input, output); return;
+        case Compression::lz4: compress_lz4(level, input, output); return;
         case Compression::gzip: {
             const int known = level == default_compression_level
                                   ? Z_DEFAULT_COMPRESSION

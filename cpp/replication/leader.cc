@@ -11,8 +11,8 @@ PartitionLeader::PartitionLeader(BrokerId self, Offset high_watermark, LogBounds
 
 bool PartitionLeader::lead(Leadership leadership, LogBounds log) {
     if (leadership.epoch < leadership_.epoch) return false;
-    const bool changed = leadership.leader != leadership_.leader ||
-                         leadership.epoch != leadership_.epoch;
+    const bool changed =
+        leadership.leader != leadership_.leader || leadership.epoch != leadership_.epoch;
     leadership_ = leadership;
     if (leads()) appended(log.end);
     return changed;

@@ -1,7 +1,7 @@
 // What a broker may do with one partition: whether it leads it, in which epoch, what is committed
-// and what a reader may see. One per partition that the broker holds, on the partition's shard. Pure:
-// callers do the reading, writing and waking. Errors are Kafka's codes, bare: they are made for every
-// partition of every request.
+// and what a reader may see. One per partition that the broker holds, on the partition's shard.
+// Pure: callers do the reading, writing and waking. Errors are Kafka's codes, bare: they are made
+// for every partition of every request.
 #pragma once
 
 #include <cstdint>

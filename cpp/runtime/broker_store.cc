@@ -18,7 +18,9 @@ io::Task<IoResult<io::Store*>> BrokerStore::opened() {
     } else if (!store_ && !error_) {
         opening_ = true;
         std::optional<IoResult<std::unique_ptr<io::Store>>> answer;
-        std::function<void()> work = [this, &answer] { answer.emplace(ports_->open_store(directory_)); };
+        std::function<void()> work = [this, &answer] {
+            answer.emplace(ports_->open_store(directory_));
+        };
         co_await ports_->disk.run(work);
         opening_ = false;
         // The pool may have refused to work: the node is being killed.

@@ -1,6 +1,6 @@
-// The broker's one store, opened when somebody first needs it: on the disk pool, off the path to the
-// first answer. Owned by the node; everyone who keeps keys in the store asks here for it. A store
-// that cannot be opened stays closed: its error is the answer to everyone who asks.
+// The broker's one store, opened when somebody first needs it: on the disk pool, off the path to
+// the first answer. Owned by the node; everyone who keeps keys in the store asks here for it. A
+// store that cannot be opened stays closed: its error is the answer to everyone who asks.
 #pragma once
 
 #include <memory>
@@ -15,7 +15,7 @@ namespace pabal::io {
 class Gate;
 class Store;
 struct Ports;
-}
+}  // namespace pabal::io
 
 namespace pabal::runtime {
 

@@ -31,8 +31,7 @@ IoStatus read_offsets(io::Disk& disk, const std::string& path, Each each) {
         const auto partition = words.size() == 3 ? log::number_of(words[1]) : std::nullopt;
         const auto offset = words.size() == 3 ? log::number_of(words[2]) : std::nullopt;
         if (!partition || !offset || *partition < 0 || *partition > INT32_MAX || *offset < 0) {
-            return damaged("topic, partition and offset expected, not '" + std::string(line) +
-                           "'");
+            return damaged("topic, partition and offset expected, not '" + std::string(line) + "'");
         }
         each(NamedPartition(words[0], static_cast<std::int32_t>(*partition)), Offset(*offset));
     }
@@ -84,14 +83,15 @@ IoStatus write_clean_shutdown(io::Disk& disk, const std::string& log_directory,
     // Kafka writes those only whose log starts in the midst of a segment; what starts at 0 needs
     // no line in either.
     PABAL_TRY(write(log_start_file, offsets_text(partitions, [](const auto& checkpoint) {
-                        if (checkpoint.log_start_offset == Offset(0)) return std::optional<Offset>();
+                        if (checkpoint.log_start_offset == Offset(0))
+                            return std::optional<Offset>();
                         return std::optional(checkpoint.log_start_offset);
                     })));
     PABAL_TRY(write(high_watermark_file, offsets_text(partitions, [](const auto& checkpoint) {
                         return std::optional(checkpoint.high_watermark);
                     })));
-    return write(clean_shutdown_file, "{\"version\":0,\"brokerEpoch\":" +
-                                          std::to_string(broker_epoch.value()) + "}");
+    return write(clean_shutdown_file,
+                 "{\"version\":0,\"brokerEpoch\":" + std::to_string(broker_epoch.value()) + "}");
 }
 
 IoStatus remove_clean_shutdown_marker(io::Disk& disk, const std::string& log_directory) {

@@ -1,5 +1,6 @@
 // Kafka's own checkpoint files at the top of a log directory. Read when the last run ended cleanly
-// (whoever it was, Kafka or pabal), written when this one does: so each can open what the other left.
+// (whoever it was, Kafka or pabal), written when this one does: so each can open what the other
+// left.
 #pragma once
 
 #include <cstdint>

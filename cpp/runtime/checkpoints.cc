@@ -27,8 +27,7 @@ void put(std::string& text, Integer value) {
 
 template <class Integer>
 Integer take(std::string_view& text) {
-    const auto value =
-        load_big_endian<Integer>(reinterpret_cast<const std::uint8_t*>(text.data()));
+    const auto value = load_big_endian<Integer>(reinterpret_cast<const std::uint8_t*>(text.data()));
     text.remove_prefix(sizeof(Integer));
     return value;
 }
@@ -72,8 +71,7 @@ std::string checkpoint_value(const log::LogCheckpoint& checkpoint) {
 }
 
 std::optional<log::LogCheckpoint> parse_checkpoint_value(std::string_view value) {
-    if (value.size() != value_size && value.size() != value_size_with_standing)
-        return std::nullopt;
+    if (value.size() != value_size && value.size() != value_size_with_standing) return std::nullopt;
     const bool has_standing = value.size() == value_size_with_standing;
     if (value[0] != (has_standing ? '\1' : '\0')) return std::nullopt;
     value.remove_prefix(1);
@@ -97,7 +95,9 @@ std::optional<log::LogCheckpoint> parse_checkpoint_value(std::string_view value)
 Checkpoints::Checkpoints(io::Ports* ports, BrokerStore* store, const Logger* log)
     : ports_(ports), store_(store), log_(log) {}
 
-Checkpoints::~Checkpoints() { ASSERT(!writing_, "checkpoints are drained before they go"); }
+Checkpoints::~Checkpoints() {
+    ASSERT(!writing_, "checkpoints are drained before they go");
+}
 
 io::Task<IoResult<std::map<TopicPartition, log::LogCheckpoint>>> Checkpoints::load() {
     using Loaded = std::map<TopicPartition, log::LogCheckpoint>;
@@ -203,8 +203,8 @@ io::Task<void> Checkpoints::write_while_needed() {
             if (batch.empty()) {
                 status = store->flush();
             } else {
-                status = store->write(batch, sync ? io::Durability::synced
-                                                  : io::Durability::logged);
+                status =
+                    store->write(batch, sync ? io::Durability::synced : io::Durability::logged);
             }
         };
         co_await ports_->disk.run(work);

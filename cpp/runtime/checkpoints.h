@@ -1,8 +1,8 @@
-// What the store keeps of each partition: log start offset, recovery point, high watermark and where
-// the log stood. Advisory (a lower recovery point only costs reading), but for a log start offset
-// that somebody was promised: `synced` before the answer. Changes are collected and written in one
-// batch at a time on the disk pool; the store is opened when the first of them is to be written.
-// Keys are by topic id; a store of a newer format is refused.
+// What the store keeps of each partition: log start offset, recovery point, high watermark and
+// where the log stood. Advisory (a lower recovery point only costs reading), but for a log start
+// offset that somebody was promised: `synced` before the answer. Changes are collected and written
+// in one batch at a time on the disk pool; the store is opened when the first of them is to be
+// written. Keys are by topic id; a store of a newer format is refused.
 #pragma once
 
 #include <cstdint>
@@ -24,7 +24,7 @@ namespace pabal::io {
 class Gate;
 class Store;
 struct Ports;
-}
+}  // namespace pabal::io
 
 namespace pabal::runtime {
 

@@ -30,8 +30,7 @@ QuorumOptions quorum_options(const metadata::BrokerConfig& config) {
     QuorumOptions options;
     options.directory = config.metadata_log_directory();
     options.node_id = config.node_id();
-    options.segment_bytes =
-        static_cast<std::int32_t>(config.integer("metadata.log.segment.bytes"));
+    options.segment_bytes = static_cast<std::int32_t>(config.integer("metadata.log.segment.bytes"));
     options.segment_milliseconds = config.integer("metadata.log.segment.ms");
     return options;
 }
@@ -44,8 +43,7 @@ Record feature_level(std::string name, std::int16_t level) {
 }
 
 std::int16_t level_of(const ClusterImage& image) {
-    return image.metadata_version() > 0 ? image.metadata_version()
-                                        : metadata::metadata_version_4_3;
+    return image.metadata_version() > 0 ? image.metadata_version() : metadata::metadata_version_4_3;
 }
 
 // What an outcome that could not be committed says to those who asked.
@@ -105,8 +103,7 @@ struct Controller::Waiter {
 };
 
 struct Controller::State {
-    State(const metadata::BrokerConfig& config, Prng random)
-        : topics(config, random) {}
+    State(const metadata::BrokerConfig& config, Prng random) : topics(config, random) {}
 
     // Proposed, not yet published.
     struct Pending {
@@ -125,7 +122,7 @@ struct Controller::State {
     Offset committed_end{0};
     bool first_image = true;  // None was published so far.
     bool publishing = false;
-    bool snapshotting = false;   // A file is being written on the disk pool.
+    bool snapshotting = false;  // A file is being written on the disk pool.
     bool stopping = false;
     std::optional<Error> failure;
     std::string bootstrap_path;  // Of the file that a fresh cluster still has to write.
@@ -143,10 +140,9 @@ Controller::Controller(io::Ports ports, const metadata::BrokerConfig& config,
       state_(std::make_unique<State>(config, ports_.random.fork("controller"))) {
     quorum_->on_commit([this](Offset high_watermark) { committed(high_watermark); });
     quorum_->on_failure([this](IoError error) {
-        state_->failure = Error{ErrorCode::kafka_storage_error,
-                                "the metadata log failed: " + error.message};
-        if (options_.log)
-            options_.log->error("metadata log failed", {{"reason", error.message}});
+        state_->failure =
+            Error{ErrorCode::kafka_storage_error, "the metadata log failed: " + error.message};
+        if (options_.log) options_.log->error("metadata log failed", {{"reason", error.message}});
         wake_waiters();
         if (state_->failure_action) state_->failure_action(std::move(error));
     });
@@ -229,8 +225,8 @@ Status Controller::register_controller() {
         record.end_points.push_back(
             {endpoint.name, endpoint.host, endpoint.port, endpoint.security_protocol});
     record.features.push_back({"kraft.version", 0, 0});
-    record.features.push_back({"metadata.version", metadata::lowest_metadata_version,
-                               metadata::metadata_version_4_3});
+    record.features.push_back(
+        {"metadata.version", metadata::lowest_metadata_version, metadata::metadata_version_4_3});
     return submit({record});
 }
 
@@ -243,8 +239,8 @@ Status Controller::register_local_broker(const std::vector<metadata::Endpoint>& 
     for (const metadata::Endpoint& endpoint : endpoints)
         request.listeners.push_back(
             {endpoint.name, endpoint.host, endpoint.port, endpoint.security_protocol});
-    request.features.push_back({"metadata.version", metadata::lowest_metadata_version,
-                                metadata::metadata_version_4_3});
+    request.features.push_back(
+        {"metadata.version", metadata::lowest_metadata_version, metadata::metadata_version_4_3});
     // Levels that another implementation finalised in this directory do no harm where nothing of
     // them is served.
     for (const auto& [name, level] : state_->head.features())
@@ -252,9 +248,9 @@ Status Controller::register_local_broker(const std::vector<metadata::Endpoint>& 
     request.rack = config_.value("broker.rack");
     request.log_dirs = directories;
 
-    auto outcome = controller::register_broker(request, controller::Predecessor::is_dead,
-                                               options_.cluster_id, quorum_->log_end_offset(),
-                                               state_->head);
+    auto outcome =
+        controller::register_broker(request, controller::Predecessor::is_dead, options_.cluster_id,
+                                    quorum_->log_end_offset(), state_->head);
     if (outcome.response.error_code != ErrorCode::none)
         return Error{outcome.response.error_code,
                      "the broker of this node could not register with its controller"};
@@ -408,8 +404,7 @@ io::Task<wire::IncrementalAlterConfigsResponse> Controller::incremental_alter_co
     auto plan = [&](const ClusterImage& image) {
         return controller::alter_configs(request, config_, image);
     };
-    auto response =
-        co_await answer<wire::IncrementalAlterConfigsResponse>(plan, context.deadline);
+    auto response = co_await answer<wire::IncrementalAlterConfigsResponse>(plan, context.deadline);
     co_return response;
 }
 
@@ -448,8 +443,8 @@ io::Task<wire::UnregisterBrokerResponse> Controller::unregister_broker(
     co_return response;
 }
 
-wire::DescribeQuorumResponse Controller::describe_quorum(
-    const wire::DescribeQuorumRequest& request, int) const {
+wire::DescribeQuorumResponse Controller::describe_quorum(const wire::DescribeQuorumRequest& request,
+                                                         int) const {
     wire::DescribeQuorumResponse response;
     const std::int64_t now = ports_.clock.wall_now().milliseconds;
     for (const auto& asked : request.topics) {
@@ -461,8 +456,8 @@ wire::DescribeQuorumResponse Controller::describe_quorum(
             if (asked.topic_name != metadata_topic ||
                 asked_partition.partition_index != PartitionIndex(0)) {
                 partition.error_code = ErrorCode::unknown_topic_or_partition;
-                partition.error_message =
-                    "The only quorum is that of partition 0 of " + std::string(metadata_topic) + ".";
+                partition.error_message = "The only quorum is that of partition 0 of " +
+                                          std::string(metadata_topic) + ".";
                 continue;
             }
             if (!quorum_->is_leader()) {
@@ -497,8 +492,7 @@ io::Task<void> Controller::write_bootstrap() {
                          metadata::metadata_version_4_3)};
     const WallTime now = ports_.clock.wall_now();
     std::string content;
-    for (const Bytes& batch :
-         metadata::snapshot_batches(frames, LeaderEpoch(0), WallTime{0}, now))
+    for (const Bytes& batch : metadata::snapshot_batches(frames, LeaderEpoch(0), WallTime{0}, now))
         content.append(batch.text());
     const std::string path = state_->bootstrap_path;
     io::Disk* disk = &ports_.disk;
@@ -507,7 +501,8 @@ io::Task<void> Controller::write_bootstrap() {
     std::function<void()> work = [=] { *result = io::replace_file(*disk, path, content); };
     co_await ports_.disk.run(work);
     if (options_.log && !outcome.ok())
-        options_.log->warning("bootstrap snapshot not written", {{"reason", outcome.error().message}});
+        options_.log->warning("bootstrap snapshot not written",
+                              {{"reason", outcome.error().message}});
     state_->snapshotting = false;
     if (state_->idle_gate) state_->idle_gate->open();
 }

@@ -1,6 +1,7 @@
-// The active controller of this node: takes requests one after the other to the controller machines,
-// replays what they answer, proposes the records to the quorum, and replies once they are committed
-// and this broker has applied them. Many requests share one sync. Lives on the metadata shard.
+// The active controller of this node: takes requests one after the other to the controller
+// machines, replays what they answer, proposes the records to the quorum, and replies once they are
+// committed and this broker has applied them. Many requests share one sync. Lives on the metadata
+// shard.
 //
 // The image that brokers read holds committed records only; requests are judged against everything
 // that was proposed, so that two of them cannot both create one topic.
@@ -57,7 +58,7 @@ struct CallContext {
 
 struct ControllerOptions {
     std::string cluster_id;
-    Uuid incarnation;  // Of this process.
+    Uuid incarnation;                                      // Of this process.
     std::vector<metadata::Endpoint> controller_endpoints;  // With the ports that were bound.
     DirectoryId metadata_directory;  // Of the directory with the metadata log; may stay all zero.
     const Logger* log = nullptr;     // Must outlive the controller, if given.
@@ -110,8 +111,8 @@ public:
         wire::AllocateProducerIdsRequest request, int version, CallContext context);
     io::Task<wire::BrokerRegistrationResponse> register_broker(
         wire::BrokerRegistrationRequest request, int version, CallContext context);
-    io::Task<wire::BrokerHeartbeatResponse> broker_heartbeat(
-        wire::BrokerHeartbeatRequest request, int version, CallContext context);
+    io::Task<wire::BrokerHeartbeatResponse> broker_heartbeat(wire::BrokerHeartbeatRequest request,
+                                                             int version, CallContext context);
     io::Task<wire::UnregisterBrokerResponse> unregister_broker(
         wire::UnregisterBrokerRequest request, int version, CallContext context);
     wire::DescribeQuorumResponse describe_quorum(const wire::DescribeQuorumRequest& request,

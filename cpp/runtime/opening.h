@@ -17,11 +17,11 @@ struct Partitions::Opening {
     std::shared_ptr<Partition> partition;
     std::shared_ptr<const TopicConfig> config;
     std::string path;
-    bool on_disk = false;            // The last run left this directory.
+    bool on_disk = false;  // The last run left this directory.
     log::LogCheckpoint checkpoint;
-    Uuid unique;                     // Part of the name, should the directory be set aside.
+    Uuid unique;  // Part of the name, should the directory be set aside.
     // Filled in by the disk pool.
-    std::string set_aside;           // The name that another topic's directory got.
+    std::string set_aside;  // The name that another topic's directory got.
     std::optional<IoResult<std::unique_ptr<log::PartitionLog>>> result;
 };
 

@@ -206,8 +206,8 @@ io::Task<ErrorCode> Partition::acknowledged(Offset end, bool awaits_flush, Requi
                                             Instant deadline) {
     const auto self = shared_from_this();
     io::Gate gate(partitions_->clock());
-    const Waiter waiter{acks == RequiredAcks::all ? end : Offset(0),
-                        awaits_flush ? end : Offset(0), &gate};
+    const Waiter waiter{acks == RequiredAcks::all ? end : Offset(0), awaits_flush ? end : Offset(0),
+                        &gate};
     const auto epoch = leader_epoch();
     if (!log_) co_return unavailable();
     if (satisfied(waiter)) co_return ErrorCode::none;
@@ -262,15 +262,16 @@ Result<Offset> Partition::delete_records(Offset offset) {
     const auto error = check_leads(no_leader_epoch);
     if (error != ErrorCode::none) return Error{error, {}};
     if (config_->rules.compacted && !config_->log.retention_deletes) {
-        return Error{ErrorCode::policy_violation,
-                     "records of " + *topic_name_ + " cannot be deleted: its cleanup.policy is "
-                                                    "compact without delete"};
+        return Error{ErrorCode::policy_violation, "records of " + *topic_name_ +
+                                                      " cannot be deleted: its cleanup.policy is "
+                                                      "compact without delete"};
     }
     if (offset == Offset(-1)) offset = high_watermark();
     if (offset < Offset(0) || offset > high_watermark()) {
-        return Error{ErrorCode::offset_out_of_range,
-                     "offset " + std::to_string(offset.value()) + " is not within 0 and the high "
-                     "watermark, " + std::to_string(high_watermark().value())};
+        return Error{ErrorCode::offset_out_of_range, "offset " + std::to_string(offset.value()) +
+                                                         " is not within 0 and the high "
+                                                         "watermark, " +
+                                                         std::to_string(high_watermark().value())};
     }
     if (offset > log_->log_start_offset()) {
         const auto raised = log_->raise_log_start_offset(offset);

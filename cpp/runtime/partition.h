@@ -62,8 +62,8 @@ struct AppendOutcome {
     std::string message;                             // Empty: nothing beyond the error's own text.
     std::vector<record::RecordError> record_errors;  // KIP-467.
     Offset base_offset{-1};
-    Offset end_offset{-1};                           // After the last record.
-    WallTime append_time;                            // -1 with create time.
+    Offset end_offset{-1};  // After the last record.
+    WallTime append_time;   // -1 with create time.
     Offset log_start_offset{-1};
     bool awaits_flush = false;  // flush.messages wants it on disk before it is acknowledged.
 };

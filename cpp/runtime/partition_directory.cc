@@ -22,14 +22,15 @@ std::optional<NamedPartition> parse_partition_directory_name(std::string_view na
     if (dash == std::string_view::npos || dash == 0) return std::nullopt;
     const auto number = name.substr(dash + 1);
     std::int32_t index = -1;
-    const auto [end, error] =
-        std::from_chars(number.data(), number.data() + number.size(), index);
+    const auto [end, error] = std::from_chars(number.data(), number.data() + number.size(), index);
     if (error != std::errc() || end != number.data() + number.size() || index < 0)
         return std::nullopt;
     return NamedPartition(name.substr(0, dash), index);
 }
 
-bool is_deleted_directory_name(std::string_view name) { return name.ends_with("-delete"); }
+bool is_deleted_directory_name(std::string_view name) {
+    return name.ends_with("-delete");
+}
 
 std::string set_aside_name(std::string_view directory_name, const Uuid& unique,
                            std::string_view suffix) {
@@ -55,16 +56,16 @@ IoResult<std::optional<TopicId>> read_partition_metadata(io::Disk& disk,
     const auto found = content.find(field);
     if (found == std::string::npos) return std::optional<TopicId>();
     const auto start = found + field.size();
-    const auto id = Uuid::parse(
-        std::string_view(content).substr(start, content.find('\n', start) - start));
+    const auto id =
+        Uuid::parse(std::string_view(content).substr(start, content.find('\n', start) - start));
     if (!id) return std::optional<TopicId>();
     return std::optional<TopicId>(TopicId(*id));
 }
 
 IoStatus write_partition_metadata(io::Disk& disk, const std::string& directory,
                                   const TopicId& topic) {
-    PABAL_TRY_ASSIGN(auto file, disk.open(directory + std::string(metadata_file),
-                                          io::OpenMode::create));
+    PABAL_TRY_ASSIGN(auto file,
+                     disk.open(directory + std::string(metadata_file), io::OpenMode::create));
     const std::string content = "version: 0\ntopic_id: " + topic.value().text();
     const ByteView pieces[] = {as_bytes(content)};
     PABAL_TRY(file->truncate(0));
@@ -73,8 +74,8 @@ IoStatus write_partition_metadata(io::Disk& disk, const std::string& directory,
 
 IoStatus sync_partition_names(io::Disk& disk, const std::string& log_directory,
                               const std::string& directory) {
-    PABAL_TRY_ASSIGN(auto file, disk.open(directory + std::string(metadata_file),
-                                          io::OpenMode::read_write));
+    PABAL_TRY_ASSIGN(auto file,
+                     disk.open(directory + std::string(metadata_file), io::OpenMode::read_write));
     PABAL_TRY(file->sync());
     PABAL_TRY(disk.sync_directory(directory));
     return disk.sync_directory(log_directory);

@@ -50,8 +50,12 @@ Partitions::~Partitions() {
     if (flush_timer_ != 0) ports_->clock.cancel(flush_timer_);
 }
 
-io::Clock& Partitions::clock() const { return ports_->clock; }
-BrokerId Partitions::broker_id() const { return config_->node_id(); }
+io::Clock& Partitions::clock() const {
+    return ports_->clock;
+}
+BrokerId Partitions::broker_id() const {
+    return config_->node_id();
+}
 
 std::shared_ptr<Partition> Partitions::find(const TopicPartition& partition) const {
     const auto* found = topic(partition.topic);
@@ -76,7 +80,9 @@ void Partitions::each_partition(const std::function<void(Partition&)>& visit) co
     }
 }
 
-io::Task<IoStatus> Partitions::checkpoints_synced() { return checkpoints_.synced(); }
+io::Task<IoStatus> Partitions::checkpoints_synced() {
+    return checkpoints_.synced();
+}
 
 // --- work on the disk pool
 
@@ -192,8 +198,7 @@ io::Task<void> Partitions::remove_deleted_segments(std::shared_ptr<Partition> pa
         }
     };
     co_await disk->run(work);
-    if (!failure.empty())
-        log_->warning("cannot remove a deleted segment", {{"why", failure}});
+    if (!failure.empty()) log_->warning("cannot remove a deleted segment", {{"why", failure}});
 }
 
 io::Task<void> Partitions::remove_after(std::vector<std::string> paths, Duration delay) {
@@ -328,8 +333,8 @@ void Partitions::flush_largest() {
         partition->want_flush();
     }
     // Those that are being flushed already count until they are done: do not sort for each append.
-    flush_largest_at_ = std::max(options_.flush_all_at_bytes,
-                                 unflushed_bytes_ + options_.flush_all_at_bytes / 4);
+    flush_largest_at_ =
+        std::max(options_.flush_all_at_bytes, unflushed_bytes_ + options_.flush_all_at_bytes / 4);
 }
 
 void Partitions::arm_flush_timer(Instant due) {
@@ -400,8 +405,8 @@ io::Task<void> Partitions::stop(BrokerEpoch broker_epoch) {
     each_partition([&](Partition& partition) {
         if (!partition.log_) {
             unclean[partition.directory()] =
-                "partition " + partition_directory_name(partition.topic_name(),
-                                                        partition.id().partition) +
+                "partition " +
+                partition_directory_name(partition.topic_name(), partition.id().partition) +
                 " could not be opened";
             return;
         }
@@ -409,8 +414,7 @@ io::Task<void> Partitions::stop(BrokerEpoch broker_epoch) {
         closings.push_back({&partition, partition.shut(), IoStatus()});
     });
     const auto now = ports_->clock.wall_now();
-    std::function<void(std::size_t, std::size_t)> close = [&](std::size_t first,
-                                                              std::size_t last) {
+    std::function<void(std::size_t, std::size_t)> close = [&](std::size_t first, std::size_t last) {
         for (std::size_t i = first; i < last; ++i) closings[i].status = closings[i].log->close(now);
     };
     const std::size_t count = closings.size();

@@ -1,7 +1,7 @@
-// All partitions that this broker holds, by topic name and by topic id: opened, created, changed and
-// deleted as the ClusterImage changes, kept in order in the background (retention, flushes,
-// checkpoints, files to be removed). Owned by the node; lives on the data shard. Topics are found with
-// one look-up; what a handler needs of a topic hangs on that.
+// All partitions that this broker holds, by topic name and by topic id: opened, created, changed
+// and deleted as the ClusterImage changes, kept in order in the background (retention, flushes,
+// checkpoints, files to be removed). Owned by the node; lives on the data shard. Topics are found
+// with one look-up; what a handler needs of a topic hangs on that.
 #pragma once
 
 #include <cstdint>
@@ -174,8 +174,7 @@ private:
     io::Task<void> delete_partitions(std::vector<std::shared_ptr<Partition>> partitions);
     io::Task<void> finish_first_delta();
     io::Task<void> import_files();
-    io::Task<void> in_chunks(std::size_t count,
-                             std::function<void(std::size_t, std::size_t)> work);
+    io::Task<void> in_chunks(std::size_t count, std::function<void(std::size_t, std::size_t)> work);
     io::Task<void> run_chunks(Chunks* chunks);
 
     // --- housekeeping (partitions.cc)

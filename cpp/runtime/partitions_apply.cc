@@ -21,10 +21,8 @@ bool may_pass(const IoError& error) {
         case EDQUOT:
         case EMFILE:
         case ENFILE:
-        case ENOMEM:
-            return true;
-        default:
-            return false;
+        case ENOMEM: return true;
+        default: return false;
     }
 }
 
@@ -89,8 +87,8 @@ io::Task<Status> Partitions::start() {
             if (!fresh) {
                 co_return Error{ErrorCode::kafka_storage_error,
                                 "partition " + entry.name + " lies in " +
-                                    other->second.directory->path + " and in " +
-                                    directory->path + "; remove the older one"};
+                                    other->second.directory->path + " and in " + directory->path +
+                                    "; remove the older one"};
             }
         }
         if (holds_partitions && !looks[i].files.clean_shutdown) all_clean = false;
@@ -132,10 +130,9 @@ void Partitions::reconfigure(const metadata::ClusterDelta& delta,
             if (partition) partition->set_config(topic->config);
         }
     };
-    const bool brokers_too =
-        std::any_of(delta.configs.begin(), delta.configs.end(), [](const auto& resource) {
-            return resource.type == metadata::ResourceType::broker;
-        });
+    const bool brokers_too = std::any_of(
+        delta.configs.begin(), delta.configs.end(),
+        [](const auto& resource) { return resource.type == metadata::ResourceType::broker; });
     if (brokers_too) {
         default_config_ = nullptr;
         for (const auto* topic : topics()) renew(by_id_.at(topic->id()).get());
@@ -185,8 +182,7 @@ std::optional<log::LogCheckpoint> Partitions::left_behind(const TopicPartition& 
             checkpoint.recovery_point = file.recovery_point;
             checkpoint.standing.reset();
         }
-        checkpoint.log_start_offset =
-            std::max(checkpoint.log_start_offset, file.log_start_offset);
+        checkpoint.log_start_offset = std::max(checkpoint.log_start_offset, file.log_start_offset);
         checkpoint.high_watermark = std::max(checkpoint.high_watermark, file.high_watermark);
     }
     return checkpoint;
@@ -240,8 +236,8 @@ void Partitions::open(Opening* opening) const {
             if (topic && *topic != id.topic) {
                 // Another topic of that name, from before.
                 const auto slash = opening->path.rfind('/');
-                opening->set_aside = set_aside_name(opening->path.substr(slash + 1),
-                                                    opening->unique, "stray");
+                opening->set_aside =
+                    set_aside_name(opening->path.substr(slash + 1), opening->unique, "stray");
                 PABAL_TRY(disk.rename(opening->path,
                                       opening->path.substr(0, slash + 1) + opening->set_aside));
                 opening->on_disk = false;
@@ -257,8 +253,8 @@ void Partitions::open(Opening* opening) const {
         // it is visible from the start, so it has to be safe from the start.
         if (opening->config->log.flush_messages == 1 &&
             (*log)->recovery_point() < (*log)->log_end_offset()) {
-            PABAL_TRY(sync_partition_names(disk, opening->partition->directory()->path,
-                                           opening->path));
+            PABAL_TRY(
+                sync_partition_names(disk, opening->partition->directory()->path, opening->path));
             const auto flushed = (*log)->flush();
             if (!flushed.ok()) return flushed.error();
         }
@@ -277,8 +273,8 @@ void Partitions::finish(Opening* opening) {
         partition.opened(std::move(*opening->result).value(), opening->checkpoint.high_watermark);
         return;
     }
-    const auto error = opening->result ? opening->result->error()
-                                       : IoError{0, "the disk pool did not open it"};
+    const auto error =
+        opening->result ? opening->result->error() : IoError{0, "the disk pool did not open it"};
     log_->error("a partition cannot be opened; it stays offline",
                 {{"topic", partition.topic_name()},
                  {"partition", partition.id().partition.value()},
@@ -327,7 +323,7 @@ io::Task<void> Partitions::apply(std::shared_ptr<const metadata::ClusterDelta> d
     if (!openings.empty()) {
         const std::size_t count = openings.size();
         std::function<void(std::size_t, std::size_t)> work = [this, &openings](std::size_t first,
-                                                                              std::size_t last) {
+                                                                               std::size_t last) {
             for (std::size_t i = first; i < last; ++i) open(&openings[i]);
         };
         co_await in_chunks(count, work);
@@ -377,9 +373,10 @@ io::Task<void> Partitions::delete_partitions(std::vector<std::shared_ptr<Partiti
     std::vector<std::string> removable;
     for (auto& each : renamings) {
         if (!each.status.ok()) {
-            log_->error("a deleted partition cannot be renamed; it is set aside at "
-                                     "the next start",
-                        {{"directory", each.from}, {"why", each.status.error().message}});
+            log_->error(
+                "a deleted partition cannot be renamed; it is set aside at "
+                "the next start",
+                {{"directory", each.from}, {"why", each.status.error().message}});
             continue;
         }
         removable.push_back(std::move(each.to));
@@ -395,9 +392,9 @@ io::Task<void> Partitions::finish_first_delta() {
         if (found.used) continue;
         const auto directory = partition_directory_name(name.first, PartitionIndex(name.second));
         const auto prefix = found.directory->path + '/';
-        strays.emplace_back(prefix + directory,
-                            prefix + set_aside_name(directory, Uuid::random(ports_->random),
-                                                    "stray"));
+        strays.emplace_back(
+            prefix + directory,
+            prefix + set_aside_name(directory, Uuid::random(ports_->random), "stray"));
     }
     found_.clear();
     io::Disk* disk = &ports_->disk;
@@ -412,7 +409,8 @@ io::Task<void> Partitions::finish_first_delta() {
         co_await disk->run(work);
         for (std::size_t i = 0; i < strays.size(); ++i) {
             log_->warning("the metadata knows nothing of a directory; it is set aside",
-                          {{"directory", strays[i].first}, {"now", strays[i].second},
+                          {{"directory", strays[i].first},
+                           {"now", strays[i].second},
                            {"failure", failures[i]}});
         }
     }

@@ -15,11 +15,12 @@ constexpr std::uint64_t state_limit_bytes = 1 << 20;
 // A snapshot holds what one image holds; beyond this something else stands in the file.
 constexpr std::uint64_t snapshot_limit_bytes = 1ull << 31;
 
-IoError at(const std::string& path, const Error& error) { return {0, path + ": " + error.message}; }
+IoError at(const std::string& path, const Error& error) {
+    return {0, path + ": " + error.message};
+}
 
 // The topic id under which Kafka knows the metadata log.
-constexpr std::string_view partition_metadata =
-    "version: 0\ntopic_id: AAAAAAAAAAAAAAAAAAAAAQ";
+constexpr std::string_view partition_metadata = "version: 0\ntopic_id: AAAAAAAAAAAAAAAAAAAAAQ";
 
 }  // namespace
 
@@ -31,17 +32,31 @@ Quorum::Quorum(io::Ports ports, QuorumOptions options)
 
 Quorum::~Quorum() = default;
 
-void Quorum::on_commit(std::function<void(Offset)> action) { commit_action_ = std::move(action); }
+void Quorum::on_commit(std::function<void(Offset)> action) {
+    commit_action_ = std::move(action);
+}
 void Quorum::on_failure(std::function<void(IoError)> action) {
     failure_action_ = std::move(action);
 }
 
-bool Quorum::is_leader() const { return machine_.role() == raft::Role::leader; }
-BrokerId Quorum::leader() const { return machine_.leader(); }
-LeaderEpoch Quorum::epoch() const { return machine_.epoch(); }
-Offset Quorum::high_watermark() const { return machine_.high_watermark(); }
-Offset Quorum::log_start_offset() const { return log_->log_start_offset(); }
-Offset Quorum::log_end_offset() const { return machine_.log_end(); }
+bool Quorum::is_leader() const {
+    return machine_.role() == raft::Role::leader;
+}
+BrokerId Quorum::leader() const {
+    return machine_.leader();
+}
+LeaderEpoch Quorum::epoch() const {
+    return machine_.epoch();
+}
+Offset Quorum::high_watermark() const {
+    return machine_.high_watermark();
+}
+Offset Quorum::log_start_offset() const {
+    return log_->log_start_offset();
+}
+Offset Quorum::log_end_offset() const {
+    return machine_.log_end();
+}
 
 IoStatus Quorum::open(const std::function<Status(const MetadataEntry&)>& replay) {
     PABAL_TRY_ASSIGN(const bool existed, ports_.disk.exists(directory_));
@@ -257,9 +272,7 @@ io::Task<void> Quorum::sync_until_done() {
         sync.flush = std::move(prepared).value();
         io::Disk* disk = &ports_.disk;
         Sync* work = &sync;
-        std::function<void()> run = [disk, work] {
-            work->outcome = sync_all(*disk, *work);
-        };
+        std::function<void()> run = [disk, work] { work->outcome = sync_all(*disk, *work); };
         co_await ports_.disk.run(run);
         if (!sync.outcome.ok()) {
             fail(sync.outcome.error());

@@ -1,6 +1,6 @@
 // Drives the raft machine of this node: keeps quorum-state, the log __cluster_metadata-0 and its
-// snapshots on disk, in Kafka's files, and says what is committed. Lives on the metadata shard; syncs
-// happen on the disk pool, one at a time, each for everything that was appended before it.
+// snapshots on disk, in Kafka's files, and says what is committed. Lives on the metadata shard;
+// syncs happen on the disk pool, one at a time, each for everything that was appended before it.
 #pragma once
 
 #include <cstdint>
@@ -27,7 +27,8 @@ class PartitionLog;
 namespace pabal::runtime {
 
 struct QuorumOptions {
-    std::string directory;  // The metadata log directory; the log lies in __cluster_metadata-0 in it.
+    std::string
+        directory;  // The metadata log directory; the log lies in __cluster_metadata-0 in it.
     BrokerId node_id;
     std::int32_t segment_bytes = 1 << 30;
     std::int64_t segment_milliseconds = 7LL * 24 * 3600 * 1000;
@@ -35,10 +36,10 @@ struct QuorumOptions {
 
 // A record as it stands in the log or in a snapshot.
 struct MetadataEntry {
-    Offset offset;             // In a snapshot: that of the last record it stands for.
+    Offset offset;  // In a snapshot: that of the last record it stands for.
     LeaderEpoch epoch;
     WallTime timestamp;
-    bool control = false;      // Then the value belongs to the quorum.
+    bool control = false;  // Then the value belongs to the quorum.
     Bytes value;
 };
 
@@ -64,7 +65,8 @@ public:
     Result<Offset> propose(const std::vector<Bytes>& records);
     // Called on the shard after the high watermark moved.
     void on_commit(std::function<void(Offset high_watermark)> action);
-    // Called once when the metadata log can no longer be trusted (a failed sync); the node must stop.
+    // Called once when the metadata log can no longer be trusted (a failed sync); the node must
+    // stop.
     void on_failure(std::function<void(IoError)> action);
 
     // Writes `records` as the snapshot of everything below `id.end_offset`, durably, and drops the
@@ -80,7 +82,7 @@ public:
     bool is_leader() const;
     BrokerId leader() const;
     LeaderEpoch epoch() const;
-    Offset high_watermark() const;   // The first offset that is not committed.
+    Offset high_watermark() const;  // The first offset that is not committed.
     Offset log_start_offset() const;
     Offset log_end_offset() const;
     std::int64_t bytes_since_snapshot() const { return bytes_since_snapshot_; }

@@ -15,8 +15,7 @@ int codec_level(const metadata::ConfigView& view, std::string_view topic,
             return static_cast<int>(view.topic_integer(topic, "compression.lz4.level"));
         case record::Compression::zstd:
             return static_cast<int>(view.topic_integer(topic, "compression.zstd.level"));
-        default:
-            return record::default_compression_level;
+        default: return record::default_compression_level;
     }
 }
 

@@ -21,7 +21,9 @@ std::int64_t scale(std::int64_t value, std::int64_t numerator, std::int64_t deno
 Clock::Clock(Scheduler& scheduler, const std::string& name, Skew skew)
     : scheduler_(scheduler), lane_(scheduler.add_lane(name)), skew_(skew) {}
 
-Clock::~Clock() { scheduler_.remove_lane(lane_); }
+Clock::~Clock() {
+    scheduler_.remove_lane(lane_);
+}
 
 Instant Clock::link_time_at(Instant world) const {
     const std::int64_t elapsed = world.to_nanoseconds();
@@ -32,15 +34,19 @@ Instant Clock::link_time_at(Instant world) const {
 Instant Clock::world_time_of(Instant link) const {
     if (link == Instant::never()) return link;
     const std::int64_t elapsed = link.to_nanoseconds() - skew_.offset.to_nanoseconds();
-    auto world = Instant::from_nanoseconds(
-        scale(elapsed, million, million + skew_.drift_per_million));
+    auto world =
+        Instant::from_nanoseconds(scale(elapsed, million, million + skew_.drift_per_million));
     while (link_time_at(world) < link) world = world + Duration::nanoseconds(1);
     return world;
 }
 
-Instant Clock::now() const { return link_time_at(scheduler_.now()); }
+Instant Clock::now() const {
+    return link_time_at(scheduler_.now());
+}
 
-Instant Clock::policy_now() const { return now() + policy_ahead_; }
+Instant Clock::policy_now() const {
+    return now() + policy_ahead_;
+}
 
 WallTime Clock::wall_now() const {
     return WallTime{wall_epoch_milliseconds + (policy_now() - Instant()).to_milliseconds() +
@@ -70,7 +76,8 @@ io::TimerId Clock::at(Instant when, std::function<void()> action) {
 
 io::TimerId Clock::at_policy(Instant when, std::function<void()> action) {
     if (when == Instant::never()) return ++last_timer_;
-    const auto link = Instant::from_nanoseconds((when - (Instant() + policy_ahead_)).to_nanoseconds());
+    const auto link =
+        Instant::from_nanoseconds((when - (Instant() + policy_ahead_)).to_nanoseconds());
     return add(link, when, std::move(action));
 }
 
@@ -81,7 +88,9 @@ void Clock::cancel(io::TimerId timer) {
     timers_.erase(place);
 }
 
-void Clock::post(std::function<void()> action) { scheduler_.post(lane_, std::move(action)); }
+void Clock::post(std::function<void()> action) {
+    scheduler_.post(lane_, std::move(action));
+}
 
 void Clock::advance_policy(Duration duration) {
     policy_ahead_ = policy_ahead_ + duration;

@@ -14,9 +14,9 @@ namespace pabal::sim {
 
 // How a machine's clocks differ from the world's.
 struct Skew {
-    Duration offset;                         // Of link time: machines boot at different moments.
-    std::int64_t drift_per_million = 0;      // How much faster link time runs.
-    Duration wall_offset;                    // Of wall time.
+    Duration offset;                     // Of link time: machines boot at different moments.
+    std::int64_t drift_per_million = 0;  // How much faster link time runs.
+    Duration wall_offset;                // Of wall time.
 };
 
 class Clock final : public io::Clock {

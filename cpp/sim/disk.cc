@@ -192,9 +192,8 @@ void Disk::keep_some_content(Inode& inode) {
     const std::size_t prefix = random_.below(inode.changes.size() + 1);
     for (std::size_t i = 0; i < inode.changes.size(); ++i) {
         const auto& change = inode.changes[i];
-        const bool whole =
-            keep == Keep::everything || (keep == Keep::prefix && i < prefix) ||
-            (keep == Keep::subset && random_.chance(1, 2));
+        const bool whole = keep == Keep::everything || (keep == Keep::prefix && i < prefix) ||
+                           (keep == Keep::subset && random_.chance(1, 2));
         const bool torn = (keep == Keep::prefix && i == prefix) ||
                           (keep == Keep::subset && !whole && random_.chance(1, 2));
         if (whole) {

@@ -1,8 +1,9 @@
 // A simulated disk: files and directories in memory, each with what the kernel shows and what is
-// durable. Owned by a Machine, it outlives the processes that use it. A killed process loses nothing
-// that it wrote; a loss of power keeps of what was not synced whatever the seed picks, in sectors of
-// 512 bytes: all, nothing, a prefix with a torn end, or any subset. A creation, rename or removal is
-// durable when its directory was synced; of the others a prefix stays, as a journal keeps them.
+// durable. Owned by a Machine, it outlives the processes that use it. A killed process loses
+// nothing that it wrote; a loss of power keeps of what was not synced whatever the seed picks, in
+// sectors of 512 bytes: all, nothing, a prefix with a torn end, or any subset. A creation, rename
+// or removal is durable when its directory was synced; of the others a prefix stays, as a journal
+// keeps them.
 #pragma once
 
 #include <cstdint>
@@ -52,10 +53,10 @@ struct DiskSabotage {
     bool sync_does_nothing = false;
     bool sync_directory_does_nothing = false;
     bool truncate_does_nothing = false;
-    bool rename_loses_target = false;        // The old content goes, the new one does not come.
-    bool write_is_short = false;             // Some writes leave out their last byte, and say nothing.
-    bool forgets_page_cache = false;         // A killed process loses unsynced writes too.
-    bool rots = false;                       // A loss of power flips one bit of a synced file.
+    bool rename_loses_target = false;  // The old content goes, the new one does not come.
+    bool write_is_short = false;       // Some writes leave out their last byte, and say nothing.
+    bool forgets_page_cache = false;   // A killed process loses unsynced writes too.
+    bool rots = false;                 // A loss of power flips one bit of a synced file.
 };
 
 class Disk {

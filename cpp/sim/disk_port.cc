@@ -69,16 +69,18 @@ public:
             bytes = bytes.slice(0, disk_.fault_random_.below(total + 1));
         } else if (error == ENOSPC) {
             const auto fits = inode_->content.size() + disk_.free_bytes();
-            bytes = bytes.slice(0, fits > position ? std::min<std::uint64_t>(fits - position, total)
-                                                   : 0);
+            bytes = bytes.slice(
+                0, fits > position ? std::min<std::uint64_t>(fits - position, total) : 0);
         } else if (disk_.sabotage.write_is_short && total > 0 && disk_.random_.chance(1, 20)) {
             bytes = bytes.slice(0, total - 1);
         }
         if (!bytes.empty()) change({position, std::move(bytes), false});
         if (dies) return gone("write to", path());
         if (error != 0) {
-            return failed(error, "write " + std::to_string(total) + " bytes at " +
-                                     std::to_string(position) + " of", path());
+            return failed(
+                error,
+                "write " + std::to_string(total) + " bytes at " + std::to_string(position) + " of",
+                path());
         }
         return {};
     }
@@ -87,8 +89,7 @@ public:
         if (!*alive_) return gone("read", path());
         if (disk_.draw(disk_.faults.read_errors_per_million)) return failed(EIO, "read", path());
         if (position >= inode_->content.size()) return std::size_t{0};
-        const auto count =
-            std::min<std::uint64_t>(into.size(), inode_->content.size() - position);
+        const auto count = std::min<std::uint64_t>(into.size(), inode_->content.size() - position);
         const auto begin = inode_->content.begin() + static_cast<std::ptrdiff_t>(position);
         std::copy(begin, begin + static_cast<std::ptrdiff_t>(count), into.begin());
         return static_cast<std::size_t>(count);
@@ -176,11 +177,11 @@ private:
 }  // namespace
 
 DiskPort::DiskPort(sim::Disk& disk, sim::Clock& clock)
-    : disk_(disk),
-      clock_(clock),
-      alive_(std::make_shared<bool>(true)) {}
+    : disk_(disk), clock_(clock), alive_(std::make_shared<bool>(true)) {}
 
-DiskPort::~DiskPort() { die(); }
+DiskPort::~DiskPort() {
+    die();
+}
 
 IoStatus DiskPort::admit(const std::string& what, const std::string& path) const {
     if (!*alive_) return gone(what, path);

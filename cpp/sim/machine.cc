@@ -120,6 +120,8 @@ void Process::die(Death death) {
     }
 }
 
-void Process::set_paused(bool paused) { machine_.scheduler_.set_paused(clock_.lane(), paused); }
+void Process::set_paused(bool paused) {
+    machine_.scheduler_.set_paused(clock_.lane(), paused);
+}
 
 }  // namespace pabal::sim

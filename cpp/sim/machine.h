@@ -1,6 +1,7 @@
-// One simulated computer, and the process that runs on it. The Machine owns what survives a process:
-// the disk and the stores in its directories. A Process owns one life of the ports; killing it is one
-// instant, after which no port has an effect, while its clock goes on so that its code can unwind.
+// One simulated computer, and the process that runs on it. The Machine owns what survives a
+// process: the disk and the stores in its directories. A Process owns one life of the ports;
+// killing it is one instant, after which no port has an effect, while its clock goes on so that its
+// code can unwind.
 #pragma once
 
 #include <cstdint>

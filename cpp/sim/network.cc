@@ -76,7 +76,8 @@ void Network::send(const ConnectionPtr& connection, int from, Pipe::Segment segm
     if (!pipe.under_way.empty()) due = std::max(due, pipe.under_way.back().first);
     pipe.unread_bytes += segment.bytes.size();
     pipe.under_way.emplace_back(due, std::move(segment));
-    if (sabotage.swaps_segments && from == 1 && pipe.under_way.size() > 2 && random_.chance(1, 50)) {
+    if (sabotage.swaps_segments && from == 1 && pipe.under_way.size() > 2 &&
+        random_.chance(1, 50)) {
         const auto last = pipe.under_way.size() - 1;
         std::swap(pipe.under_way[last].second, pipe.under_way[last - 1].second);
     }
@@ -118,7 +119,8 @@ void Network::deliver(const ConnectionPtr& connection, int from) {
         return;
     }
     auto segment = std::move(pipe.under_way.front().second);
-    if (sabotage.repeats_segments && from == 1 && segment.kind == Pipe::Kind::data && random_.chance(1, 200)) {
+    if (sabotage.repeats_segments && from == 1 && segment.kind == Pipe::Kind::data &&
+        random_.chance(1, 200)) {
         pipe.unread_bytes += segment.bytes.size();
         pipe.under_way.front().second = segment;
     } else {
@@ -204,8 +206,8 @@ void Network::try_connect(const ConnectionPtr& connection, std::function<void(bo
             return;
         }
         const auto entry = listeners_.find({server.host, server.local.port});
-        const bool accepted = state == HostState::running && entry != listeners_.end() &&
-                              !entry->second->closed;
+        const bool accepted =
+            state == HostState::running && entry != listeners_.end() && !entry->second->closed;
         note(accepted ? "network-connect" : "network-refuse", *connection, 1, {});
         if (accepted) {
             connection->accepted = true;

@@ -1,7 +1,8 @@
-// The simulated network: hosts, listeners and streams between them. Owned by the World. Latencies are
-// drawn from the seed; the bytes of a stream arrive in order and whole, cut anywhere; a reader that
-// does not read stops its writer. Links can be cut in either direction (what is under way waits, as
-// TCP sends it again), streams reset, hosts killed with a reset or silenced by a loss of power.
+// The simulated network: hosts, listeners and streams between them. Owned by the World. Latencies
+// are drawn from the seed; the bytes of a stream arrive in order and whole, cut anywhere; a reader
+// that does not read stops its writer. Links can be cut in either direction (what is under way
+// waits, as TCP sends it again), streams reset, hosts killed with a reset or silenced by a loss of
+// power.
 #pragma once
 
 #include <cstdint>
@@ -67,8 +68,8 @@ struct Endpoint {
     std::string host;
     io::Address local;
     io::Address peer;
-    bool closed = false;          // By us, in order.
-    bool broken = false;          // Reset, by whomever.
+    bool closed = false;  // By us, in order.
+    bool broken = false;  // Reset, by whomever.
     bool end_arrived = false;
     io::Gate* readable = nullptr;
     io::Gate* writable = nullptr;  // Or connected.
@@ -76,8 +77,8 @@ struct Endpoint {
 
 struct Connection {
     std::uint64_t id = 0;
-    Endpoint ends[2];   // 0 connected, 1 accepted.
-    Pipe pipes[2];      // From that end to the other.
+    Endpoint ends[2];  // 0 connected, 1 accepted.
+    Pipe pipes[2];     // From that end to the other.
     bool accepted = false;
 };
 

@@ -148,10 +148,9 @@ private:
         auto connection = connection_;
         const int other = 1 - end_;
         if (!connection->ends[other].writable) return;
-        network.scheduler_.at(network.scheduler_.now() + network.latency(), network.lane_,
-                              [&network, connection, other] {
-                                  network.wake(connection->ends[other].writable);
-                              });
+        network.scheduler_.at(
+            network.scheduler_.now() + network.latency(), network.lane_,
+            [&network, connection, other] { network.wake(connection->ends[other].writable); });
     }
 
     sim::Network& network_;
@@ -176,8 +175,8 @@ public:
             state_->acceptable = nullptr;
         }
         if (state_->closed) {
-            co_return IoError{ECANCELED, "cannot accept on " + io::text(local()) +
-                                             ": the listener was closed"};
+            co_return IoError{
+                ECANCELED, "cannot accept on " + io::text(local()) + ": the listener was closed"};
         }
         auto connection = std::move(state_->backlog.front());
         state_->backlog.pop_front();
@@ -218,8 +217,8 @@ NetworkPort::~NetworkPort() {
 
 std::string NetworkPort::host_of(const io::Address& address) const {
     const auto& name = address.host;
-    const bool self = name.empty() || name == "localhost" || name == "127.0.0.1" ||
-                      name == "::1" || name == "0.0.0.0" || name == "::";
+    const bool self = name.empty() || name == "localhost" || name == "127.0.0.1" || name == "::1" ||
+                      name == "0.0.0.0" || name == "::";
     return self ? host_ : name;
 }
 

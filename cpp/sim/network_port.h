@@ -1,5 +1,6 @@
-// The Network port of one process on one host. Owned by the Process; when that is killed, its streams
-// are reset (or fall silent with the power), its listeners are gone, and no call has an effect.
+// The Network port of one process on one host. Owned by the Process; when that is killed, its
+// streams are reset (or fall silent with the power), its listeners are gone, and no call has an
+// effect.
 #pragma once
 
 #include <memory>

@@ -31,7 +31,9 @@ void Scheduler::remove_lane(LaneId lane) {
     for (const auto event : events) cancel(event);
 }
 
-void Scheduler::set_paused(LaneId lane, bool paused) { lanes_[lane].paused = paused; }
+void Scheduler::set_paused(LaneId lane, bool paused) {
+    lanes_[lane].paused = paused;
+}
 
 void Scheduler::post(LaneId lane, std::function<void()> action) {
     const std::lock_guard lock(inbox_mutex_);
@@ -98,8 +100,8 @@ void Scheduler::run_one() {
         if (node.empty()) return;  // Cancelled meanwhile.
         entry.action = std::move(node.mapped().action);
     }
-    now_ = now_ + Duration::nanoseconds(
-                      static_cast<std::int64_t>(order_.below(action_nanoseconds_max)));
+    now_ = now_ +
+           Duration::nanoseconds(static_cast<std::int64_t>(order_.below(action_nanoseconds_max)));
     trace_.event(now_, "turn", lanes_[picked].name, {});
     entry.action();
 }

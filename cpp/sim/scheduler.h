@@ -1,6 +1,6 @@
-// The one thread of a simulated world. Every shard is a lane: actions of one lane run in the order in
-// which they were posted, and the seed picks the lane that goes next. Time moves only here: a little
-// with each action, and to the next timer when nobody has anything to do.
+// The one thread of a simulated world. Every shard is a lane: actions of one lane run in the order
+// in which they were posted, and the seed picks the lane that goes next. Time moves only here: a
+// little with each action, and to the next timer when nobody has anything to do.
 #pragma once
 
 #include <cstdint>

@@ -20,9 +20,7 @@ std::uint64_t fingerprint_of(const io::StoreBatch& batch) {
 }  // namespace
 
 StoreImage::StoreImage(Scheduler& scheduler, std::string name)
-    : scheduler_(scheduler),
-      name_(std::move(name)),
-      random_(scheduler.random("store " + name_)) {}
+    : scheduler_(scheduler), name_(std::move(name)), random_(scheduler.random("store " + name_)) {}
 
 void StoreImage::apply(Map& map, const io::StoreBatch& batch) {
     using Kind = io::StoreBatch::Kind;
@@ -144,9 +142,9 @@ IoResult<std::optional<std::string>> Store::get(std::string_view key) {
 IoStatus Store::write(const io::StoreBatch& batch, io::Durability durability) {
     PABAL_TRY(admit("write to the store", true));
     auto& image = *image_;
-    image.scheduler_.trace().event(image.scheduler_.now(), "store-write", image.name_,
-                                   {static_cast<std::uint64_t>(durability),
-                                    batch.operations().size(), fingerprint_of(batch)});
+    image.scheduler_.trace().event(
+        image.scheduler_.now(), "store-write", image.name_,
+        {static_cast<std::uint64_t>(durability), batch.operations().size(), fingerprint_of(batch)});
     StoreImage::apply(image.shown_, batch);
     image.history_.push_back({batch, durability, false});
     if (durability == io::Durability::synced) image.make_durable(false);

@@ -1,7 +1,7 @@
 // The simulated store: an ordered map and the history of its batches. StoreImage is what a machine
 // keeps in a directory, Store the port on it that one process opened. A killed process keeps every
-// logged batch and a random prefix of the rebuildable ones; a loss of power keeps what was synced or
-// flushed, and of either kind a random prefix of the rest, whatever the simulated disk kept.
+// logged batch and a random prefix of the rebuildable ones; a loss of power keeps what was synced
+// or flushed, and of either kind a random prefix of the rest, whatever the simulated disk kept.
 #pragma once
 
 #include <deque>
@@ -16,9 +16,9 @@
 namespace pabal::sim {
 
 struct StoreSabotage {
-    bool loses_logged = false;   // A killed process loses logged batches: no write-ahead log.
-    bool loses_synced = false;   // A loss of power loses synced batches: the sync lied.
-    bool keeps_suffix = false;   // Rebuildable batches come back without earlier ones.
+    bool loses_logged = false;  // A killed process loses logged batches: no write-ahead log.
+    bool loses_synced = false;  // A loss of power loses synced batches: the sync lied.
+    bool keeps_suffix = false;  // Rebuildable batches come back without earlier ones.
 };
 
 // Outlives the processes that open it.
@@ -71,9 +71,9 @@ public:
 
     IoResult<std::optional<std::string>> get(std::string_view key) override;
     IoStatus write(const io::StoreBatch& batch, io::Durability durability) override;
-    IoStatus scan(std::string_view prefix,
-                  const std::function<bool(std::string_view key, std::string_view value)>& visit)
-        override;
+    IoStatus scan(
+        std::string_view prefix,
+        const std::function<bool(std::string_view key, std::string_view value)>& visit) override;
     IoStatus flush() override;
 
 private:

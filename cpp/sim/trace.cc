@@ -16,14 +16,17 @@ std::uint64_t fingerprint(ByteView bytes) {
     std::size_t position = 0;
     for (; position + 8 <= bytes.size(); position += 8) {
         std::uint64_t word = 0;
-        for (int i = 7; i >= 0; --i) word = word << 8 | bytes[position + static_cast<std::size_t>(i)];
+        for (int i = 7; i >= 0; --i)
+            word = word << 8 | bytes[position + static_cast<std::size_t>(i)];
         hash = stir(hash, word);
     }
     for (; position < bytes.size(); ++position) hash = stir(hash, bytes[position]);
     return hash;
 }
 
-void Trace::mix(std::uint64_t word) { hash_ = stir(hash_, word); }
+void Trace::mix(std::uint64_t word) {
+    hash_ = stir(hash_, word);
+}
 
 void Trace::event(Instant when, std::string_view what, std::string_view where,
                   std::initializer_list<std::uint64_t> numbers) {

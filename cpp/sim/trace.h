@@ -1,5 +1,5 @@
-// The trace of one simulated run: every action, message and disk operation is mixed into one hash, so
-// that two runs of one seed can be compared by a number. Owned by the World. With a sink it also
+// The trace of one simulated run: every action, message and disk operation is mixed into one hash,
+// so that two runs of one seed can be compared by a number. Owned by the World. With a sink it also
 // tells each event as a line; that changes nothing in the run.
 #pragma once
 

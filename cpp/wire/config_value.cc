@@ -142,8 +142,7 @@ Result<ConfigValue> parse_config(const ConfigRow& row, std::string_view text) {
         }
         case ConfigType::int16:
         case ConfigType::int32:
-        case ConfigType::int64:
-            return parse_number(row, text);
+        case ConfigType::int64: return parse_number(row, text);
         case ConfigType::float64: {
             double value = 0;
             const auto [end, error] =
@@ -155,11 +154,9 @@ Result<ConfigValue> parse_config(const ConfigRow& row, std::string_view text) {
             if (!inside) return invalid(row, text, "it takes a number " + bounds(row));
             return ConfigValue(value);
         }
-        case ConfigType::list:
-            return parse_list(row, text);
+        case ConfigType::list: return parse_list(row, text);
         case ConfigType::string:
-        case ConfigType::password:
-            break;
+        case ConfigType::password: break;
     }
     PABAL_TRY(permitted(row, text));
     return ConfigValue(std::string(text));

@@ -276,7 +276,8 @@ Rope Writer::take() {
 
 void field_lost(const char* owner, const char* field, int version) {
     char reason[160];
-    std::snprintf(reason, sizeof reason, "version %d has no place for %s.%s", version, owner, field);
+    std::snprintf(reason, sizeof reason, "version %d has no place for %s.%s", version, owner,
+                  field);
     assertion_failed("the field has its default value", reason, __FILE__, __LINE__);
 }
 

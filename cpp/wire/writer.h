@@ -93,7 +93,8 @@ private:
     bool framed_ = false;
 };
 
-// The `field` of the struct `owner` would be lost, as this version has no place for it and it is not ignorable.
+// The `field` of the struct `owner` would be lost, as this version has no place for it and it is
+// not ignorable.
 [[noreturn]] void field_lost(const char* owner, const char* field, int version);
 
 }  // namespace pabal::wire

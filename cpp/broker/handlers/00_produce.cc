@@ -1,13 +1,14 @@
 // Produce: appends one record batch to each of some partitions.
 //
 // 3     record batch v2, transactional id; 0 to 2 are refused (KIP-896), advertised for librdkafka
-// 5     log start offset · 7 zstd (KIP-110) · 8 record errors (KIP-467) · 10 current leader (KIP-951)
-// 11    TRANSACTION_ABORTABLE, 12 implicit AddPartitionsToTxn (KIP-890) · 13 topic ids (KIP-516)
+// 5     log start offset · 7 zstd (KIP-110) · 8 record errors (KIP-467)
+// 10    current leader (KIP-951) · 11 TRANSACTION_ABORTABLE, 12 implicit AddPartitionsToTxn
+//       (KIP-890) · 13 topic ids (KIP-516)
 //
 // Everything is appended before the handler first suspends; it suspends only if an acknowledgement
-// has to wait. Deviations: transactions are not served, a request with a transactional id is refused
-// with INVALID_TXN_STATE before anything is written. A partition that a request names twice gets
-// both batches and two answers, where Kafka keeps the second only.
+// has to wait. Deviations: transactions are not served, a request with a transactional id is
+// refused with INVALID_TXN_STATE before anything is written. A partition that a request names twice
+// gets both batches and two answers, where Kafka keeps the second only.
 #include "broker/current_leader.h"
 #include "broker/dispatch.h"
 #include "runtime/partitions.h"
@@ -31,7 +32,9 @@ struct Awaited {
     std::uint32_t index;
 };
 
-bool is_required_acks(std::int16_t acks) { return acks >= -1 && acks <= 1; }
+bool is_required_acks(std::int16_t acks) {
+    return acks >= -1 && acks <= 1;
+}
 
 void refuse(PartitionResponse* response, ErrorCode error, std::string message = {}) {
     response->error_code = error;
@@ -109,11 +112,11 @@ io::Task<wire::ProduceResponse> handle_produce(Context* context, RequestContext*
                 const auto outcome = partition->append(*records, acks, zstd_allowed);
                 tell(outcome, &partition_response);
                 if (partition->must_wait(outcome, acks)) {
-                    awaited.push_back(
-                        {partition->shared_from_this(), outcome.end_offset, outcome.awaits_flush,
-                         static_cast<std::uint32_t>(response.responses.size() - 1),
-                         static_cast<std::uint32_t>(topic_response.partition_responses.size() -
-                                                    1)});
+                    awaited.push_back({partition->shared_from_this(), outcome.end_offset,
+                                       outcome.awaits_flush,
+                                       static_cast<std::uint32_t>(response.responses.size() - 1),
+                                       static_cast<std::uint32_t>(
+                                           topic_response.partition_responses.size() - 1)});
                 }
             } else {
                 refuse(&partition_response, ErrorCode::invalid_record,
@@ -143,8 +146,8 @@ io::Task<wire::ProduceResponse> handle_produce(Context* context, RequestContext*
         const auto deadline =
             context->clock.now() + Duration::milliseconds(std::max(message.timeout_ms, 0));
         for (const auto& each : awaited) {
-            const auto error = co_await each.partition->acknowledged(each.end, each.awaits_flush,
-                                                                     acks, deadline);
+            const auto error =
+                co_await each.partition->acknowledged(each.end, each.awaits_flush, acks, deadline);
             if (error == ErrorCode::none) continue;
             auto& failed = response.responses[each.topic].partition_responses[each.index];
             failed.error_code = error;

@@ -1,13 +1,14 @@
 // Fetch: record batches from partitions, as ranges of files that leave by sendfile.
 //
-// 4     isolation level (KIP-98) · 5 log start offset · 7 fetch sessions (KIP-227) · 9 leader epochs
-//       (KIP-320) · 11 rack (KIP-392): every partition has one replica, none is nearer
+// 4     isolation level (KIP-98) · 5 log start offset · 7 fetch sessions (KIP-227)
+// 9     leader epochs (KIP-320) · 11 rack (KIP-392): of one replica, none is nearer
 // 12    last fetched epoch, diverging epoch (KIP-595) · 13 topic ids (KIP-516) · 15 replica state
 // 16    node endpoints (KIP-951) · 17 directory ids · 18 the follower's high watermark (KIP-1166)
 //
-// A fetch waits in its session until min_bytes can be read, something is wrong, or max_wait is over;
-// whatever happens in a partition puts it on the session's news, and only news are looked at.
-// Deviation: followers are not served yet; a replica id is answered like one without CLUSTER_ACTION.
+// A fetch waits in its session until min_bytes can be read, something is wrong, or max_wait is
+// over; whatever happens in a partition puts it on the session's news, and only news are looked at.
+// Deviation: followers are not served yet; a replica id is answered like one without
+// CLUSTER_ACTION.
 #include <algorithm>
 
 #include "broker/current_leader.h"
@@ -37,8 +38,8 @@ public:
     Fetch(Context* context, RequestContext* request, FetchSession* session,
           const wire::FetchRequest& message, bool whole)
         : context_(context), request_(request), session_(session), whole_(whole) {
-        isolation_ = message.isolation_level == 1 ? Isolation::read_committed
-                                                  : Isolation::read_uncommitted;
+        isolation_ =
+            message.isolation_level == 1 ? Isolation::read_committed : Isolation::read_uncommitted;
         max_bytes_ = std::clamp(message.max_bytes, 0, context->partitions.fetch_max_bytes());
         min_bytes_ = std::min(message.min_bytes, max_bytes_);
     }
@@ -102,8 +103,8 @@ public:
             bytes_out += outcome.records.size();
             const bool has_records = !outcome.records.empty();
             const bool failed = outcome.error != ErrorCode::none;
-            const bool more = !failed && !outcome.diverging &&
-                              partition->fetch_offset < outcome.readable_end;
+            const bool more =
+                !failed && !outcome.diverging && partition->fetch_offset < outcome.readable_end;
             const bool tell = whole_ || has_records || failed || outcome.diverging ||
                               outcome.high_watermark != partition->told_high_watermark ||
                               outcome.log_start_offset != partition->told_log_start_offset;
@@ -143,9 +144,8 @@ private:
         }
         auto* partition = topic->partition(fetched->index);
         if (!partition) {
-            return topic->image->partition(fetched->index)
-                       ? ErrorCode::not_leader_or_follower
-                       : ErrorCode::unknown_topic_or_partition;
+            return topic->image->partition(fetched->index) ? ErrorCode::not_leader_or_follower
+                                                           : ErrorCode::unknown_topic_or_partition;
         }
         fetched->partition = partition->shared_from_this();
         fetched->observe(partition);
@@ -165,8 +165,7 @@ private:
     void write(FetchedPartition* fetched, runtime::ReadOutcome* outcome,
                wire::FetchResponse* response) {
         auto& topics = response->responses;
-        const bool same_topic = !topics.empty() &&
-                                topics.back().topic_id == fetched->topic_id &&
+        const bool same_topic = !topics.empty() && topics.back().topic_id == fetched->topic_id &&
                                 topics.back().topic == fetched->topic_name;
         if (!same_topic) {
             auto& topic = topics.emplace_back();

@@ -70,11 +70,8 @@ void answer(const runtime::Partition& partition, std::int64_t timestamp, Isolati
         case earliest_pending_upload:
             // Offset -1: there is no such thing.
             break;
-        case max_timestamp:
-            found(log->find_max_timestamp(end));
-            break;
-        default:
-            found(log->find_timestamp(WallTime{timestamp}, end));
+        case max_timestamp: found(log->find_max_timestamp(end)); break;
+        default: found(log->find_timestamp(WallTime{timestamp}, end));
     }
 }
 
@@ -83,8 +80,8 @@ void answer(const runtime::Partition& partition, std::int64_t timestamp, Isolati
 io::Task<wire::ListOffsetsResponse> handle_list_offsets(Context* context, RequestContext* request,
                                                         wire::ListOffsetsRequest message) {
     wire::ListOffsetsResponse response;
-    const auto isolation = message.isolation_level == 1 ? Isolation::read_committed
-                                                        : Isolation::read_uncommitted;
+    const auto isolation =
+        message.isolation_level == 1 ? Isolation::read_committed : Isolation::read_uncommitted;
     std::set<std::pair<std::string_view, PartitionIndex>> asked_once;
     std::set<std::pair<std::string_view, PartitionIndex>> asked_twice;
     for (const auto& topic : message.topics) {

@@ -1,8 +1,8 @@
 // CreateTopics: new topics, each with so many partitions and replicas, or with replicas by hand.
 // Answered when the topics can be used.
 //
-// 4     -1 asks for the broker's defaults (KIP-464) · 5 the response tells partitions, replicas and
-//       settings (KIP-525) · 7 and topic ids (KIP-516)
+// 4     -1 asks for the broker's defaults (KIP-464)
+// 5     the response tells partitions, replicas and settings (KIP-525) · 7 and topic ids (KIP-516)
 #include "broker/control_calls.h"
 #include "broker/dispatch.h"
 #include "wire/create_topics.h"

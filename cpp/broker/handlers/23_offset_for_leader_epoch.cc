@@ -1,5 +1,5 @@
-// OffsetForLeaderEpoch (KIP-101, KIP-279, KIP-320): where the log of a leader epoch ends, for readers
-// that look for the place where their past and ours part. 3 replica id, 4 flexible.
+// OffsetForLeaderEpoch (KIP-101, KIP-279, KIP-320): where the log of a leader epoch ends, for
+// readers that look for the place where their past and ours part. 3 replica id, 4 flexible.
 #include "broker/dispatch.h"
 #include "runtime/partitions.h"
 #include "wire/offset_for_leader_epoch.h"

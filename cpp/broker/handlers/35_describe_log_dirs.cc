@@ -1,6 +1,7 @@
 // DescribeLogDirs (KIP-113): what lies in each of log.dirs. Null topics ask for all.
 //
-// 3     an error for the whole · 4 total and usable bytes (KIP-827) · 5 cordoned (KIP-1066): never
+// 3     an error for the whole · 4 total and usable bytes (KIP-827)
+// 5     cordoned (KIP-1066): never
 #include <map>
 #include <set>
 

@@ -1,6 +1,6 @@
 // acked-never-lost: what was acknowledged is found again at its offset, as far as the flush policy
-// promises: after a kill all of it; after a loss of power all that was synced, which is everything of
-// a topic with flush.messages=1 and everything acknowledged before a clean shutdown.
+// promises: after a kill all of it; after a loss of power all that was synced, which is everything
+// of a topic with flush.messages=1 and everything acknowledged before a clean shutdown.
 #include <map>
 
 #include "sim/checkers/checker.h"
@@ -22,8 +22,7 @@ public:
             const auto [entry, fresh] = known.acked.emplace(offset, record);
             if (!fresh && entry->second != record) {
                 violated(text(batch.partition) + ": offset " + std::to_string(offset.value()) +
-                         " was acknowledged to " + text(entry->second) + " and to " +
-                         text(record));
+                         " was acknowledged to " + text(entry->second) + " and to " + text(record));
             }
         }
     }
@@ -60,19 +59,19 @@ public:
             if (offset < content.log_start_offset && offset < known.may_start_at) continue;
             const auto entry = found.find(offset);
             if (entry != found.end() && entry->second == record) continue;
-            violated(text(content.partition) + ": " + text(record) + " was acknowledged at offset " +
-                     std::to_string(offset.value()) + ", where now " +
-                     (entry == found.end() ? "nothing is (the log is " +
-                                                 std::to_string(content.log_start_offset.value()) +
-                                                 ".." +
-                                                 std::to_string(content.log_end_offset.value()) + ")"
-                                           : text(entry->second) + " is"));
+            violated(text(content.partition) + ": " + text(record) +
+                     " was acknowledged at offset " + std::to_string(offset.value()) +
+                     ", where now " +
+                     (entry == found.end()
+                          ? "nothing is (the log is " +
+                                std::to_string(content.log_start_offset.value()) + ".." +
+                                std::to_string(content.log_end_offset.value()) + ")"
+                          : text(entry->second) + " is"));
             return;
         }
         // Read once, it need not be held for ever if it was asked to go.
-        known.acked.erase(known.acked.begin(),
-                          known.acked.lower_bound(
-                              std::min(content.log_start_offset, known.may_start_at)));
+        known.acked.erase(known.acked.begin(), known.acked.lower_bound(std::min(
+                                                   content.log_start_offset, known.may_start_at)));
     }
 
 private:

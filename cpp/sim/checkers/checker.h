@@ -1,6 +1,6 @@
-// What the clients of a simulation know for certain, told to the checkers as it happens. One checker
-// is one invariant of docs/INVARIANTS.md, in a file of its own that bears its id. Checkers only look:
-// they draw no chance and change nothing.
+// What the clients of a simulation know for certain, told to the checkers as it happens. One
+// checker is one invariant of docs/INVARIANTS.md, in a file of its own that bears its id. Checkers
+// only look: they draw no chance and change nothing.
 #pragma once
 
 #include <cstdint>

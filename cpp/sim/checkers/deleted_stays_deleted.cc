@@ -1,5 +1,5 @@
-// deleted-stays-deleted: once DeleteRecords answered, no log start offset below its low watermark is
-// ever seen again, whatever dies; and none above what was asked for.
+// deleted-stays-deleted: once DeleteRecords answered, no log start offset below its low watermark
+// is ever seen again, whatever dies; and none above what was asked for.
 #include <map>
 
 #include "sim/checkers/checker.h"
@@ -38,8 +38,8 @@ private:
                      std::to_string(bounds.least.value()) + " had been deleted");
         } else if (log_start_offset > bounds.most) {
             violated(text(partition) + ": the log starts at " +
-                     std::to_string(log_start_offset.value()) + ", but nobody asked to delete above " +
-                     std::to_string(bounds.most.value()));
+                     std::to_string(log_start_offset.value()) +
+                     ", but nobody asked to delete above " + std::to_string(bounds.most.value()));
         }
     }
 

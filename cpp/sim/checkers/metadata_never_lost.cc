@@ -1,5 +1,5 @@
-// metadata-never-lost: a topic whose creation was answered exists from then on, also after a loss of
-// power: the metadata log is synced before anybody is told.
+// metadata-never-lost: a topic whose creation was answered exists from then on, also after a loss
+// of power: the metadata log is synced before anybody is told.
 #include <set>
 
 #include "sim/checkers/checker.h"
@@ -13,7 +13,8 @@ public:
 
     void topic_created(const std::string& topic) override { topics_.insert(topic); }
     void topic_missing(const std::string& topic) override {
-        if (topics_.contains(topic)) violated("the topic " + topic + " had been created and is gone");
+        if (topics_.contains(topic))
+            violated("the topic " + topic + " had been created and is gone");
     }
 
 private:

@@ -1,6 +1,6 @@
-// no-duplicate-for-idempotent: a record of an idempotent producer stands in its partition once, however
-// often it was sent, and after the records that the producer sent before it. Nor is a producer refused
-// for its sequence, unless a loss of power took the end of the log from under it.
+// no-duplicate-for-idempotent: a record of an idempotent producer stands in its partition once,
+// however often it was sent, and after the records that the producer sent before it. Nor is a
+// producer refused for its sequence, unless a loss of power took the end of the log from under it.
 #include <map>
 
 #include "sim/checkers/checker.h"

@@ -1,6 +1,6 @@
-// offsets-contiguous: the offsets of a partition have no gaps and no repetition. A read begins at the
-// batch that holds the asked offset and goes on without a hole; the whole log spans exactly from its
-// log start offset to its log end offset.
+// offsets-contiguous: the offsets of a partition have no gaps and no repetition. A read begins at
+// the batch that holds the asked offset and goes on without a hole; the whole log spans exactly
+// from its log start offset to its log end offset.
 #include "sim/checkers/checker.h"
 
 namespace pabal::sim {
@@ -52,6 +52,8 @@ private:
 
 }  // namespace
 
-std::unique_ptr<Checker> make_offsets_contiguous() { return std::make_unique<OffsetsContiguous>(); }
+std::unique_ptr<Checker> make_offsets_contiguous() {
+    return std::make_unique<OffsetsContiguous>();
+}
 
 }  // namespace pabal::sim

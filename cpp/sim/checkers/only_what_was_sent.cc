@@ -1,5 +1,5 @@
-// only-what-was-sent: whatever a client reads was written, unchanged, to that partition by somebody;
-// and every response is one that a client can read.
+// only-what-was-sent: whatever a client reads was written, unchanged, to that partition by
+// somebody; and every response is one that a client can read.
 #include <map>
 #include <set>
 
@@ -28,8 +28,8 @@ private:
                 numbers->second.contains(read.record.number)) {
                 continue;
             }
-            violated(text(partition) + ": offset " + std::to_string(read.offset.value()) + " holds " +
-                     text(read.record) + ", which was never sent there");
+            violated(text(partition) + ": offset " + std::to_string(read.offset.value()) +
+                     " holds " + text(read.record) + ", which was never sent there");
             return;
         }
     }
@@ -39,6 +39,8 @@ private:
 
 }  // namespace
 
-std::unique_ptr<Checker> make_only_what_was_sent() { return std::make_unique<OnlyWhatWasSent>(); }
+std::unique_ptr<Checker> make_only_what_was_sent() {
+    return std::make_unique<OnlyWhatWasSent>();
+}
 
 }  // namespace pabal::sim

@@ -1,6 +1,6 @@
 // recovery-is-prefix: what a log holds after a crash is what it held before, cut off at one offset.
-// Everything that any client ever read or had acknowledged below that offset is still the same; only
-// a loss of power may cut below what was read.
+// Everything that any client ever read or had acknowledged below that offset is still the same;
+// only a loss of power may cut below what was read.
 #include <map>
 
 #include "sim/checkers/checker.h"
@@ -68,6 +68,8 @@ private:
 
 }  // namespace
 
-std::unique_ptr<Checker> make_recovery_is_prefix() { return std::make_unique<RecoveryIsPrefix>(); }
+std::unique_ptr<Checker> make_recovery_is_prefix() {
+    return std::make_unique<RecoveryIsPrefix>();
+}
 
 }  // namespace pabal::sim

@@ -1,5 +1,5 @@
-// The records of a simulation: each is numbered by its sender and its content follows from the number,
-// so that a reader can tell whose it is and whether it is whole.
+// The records of a simulation: each is numbered by its sender and its content follows from the
+// number, so that a reader can tell whose it is and whether it is whole.
 #pragma once
 
 #include <cstdint>

@@ -24,9 +24,9 @@ void WireClient::disconnect() {
 }
 
 IoError WireClient::garbled(const std::string& api, const Status& status) {
-    garbled_ = api + " was answered with a response that " +
-               (status.ok() ? "belongs to another request"
-                            : "cannot be read: " + status.error().message);
+    garbled_ =
+        api + " was answered with a response that " +
+        (status.ok() ? "belongs to another request" : "cannot be read: " + status.error().message);
     disconnect();
     return IoError{0, garbled_};
 }

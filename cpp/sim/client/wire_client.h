@@ -1,6 +1,6 @@
-// One connection to a broker, as a client in the simulation has it: real messages over the simulated
-// network, one request at a time. Owned by a workload; lives on its client's shard. A failure closes
-// the connection; the next request opens another.
+// One connection to a broker, as a client in the simulation has it: real messages over the
+// simulated network, one request at a time. Owned by a workload; lives on its client's shard. A
+// failure closes the connection; the next request opens another.
 #pragma once
 
 #include <cstdint>

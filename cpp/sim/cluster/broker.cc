@@ -54,9 +54,13 @@ io::Task<void> Broker::run_start() {
     start_status_ = std::move(status);
 }
 
-io::Task<void> Broker::run_stop() { co_await server_->stop(); }
+io::Task<void> Broker::run_stop() {
+    co_await server_->stop();
+}
 
-io::Task<void> Broker::run_kill() { co_await server_->kill(); }
+io::Task<void> Broker::run_kill() {
+    co_await server_->kill();
+}
 
 io::Task<Status> Broker::start(Duration limit) {
     ASSERT(!process_, "a broker is buried before it starts again");

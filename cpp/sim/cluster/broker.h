@@ -1,6 +1,6 @@
 // The broker of a simulation, through its lives: boots a process on its machine, starts a server in
-// it, kills it, brings it up again. Owned by the Simulation; every call is awaited on the director's
-// shard, one after the other.
+// it, kills it, brings it up again. Owned by the Simulation; every call is awaited on the
+// director's shard, one after the other.
 #pragma once
 
 #include <functional>

@@ -27,18 +27,30 @@ const std::vector<Sabotage>& sabotages() {
 bool apply_sabotage(const std::string& id, Machine& broker, Network& network) {
     auto& disk = broker.disk().sabotage;
     StoreSabotage store;
-    if (id == "disk-sync-does-nothing") disk.sync_does_nothing = true;
-    else if (id == "disk-sync-directory-does-nothing") disk.sync_directory_does_nothing = true;
-    else if (id == "disk-truncate-does-nothing") disk.truncate_does_nothing = true;
-    else if (id == "disk-rename-loses-target") disk.rename_loses_target = true;
-    else if (id == "disk-write-is-short") disk.write_is_short = true;
-    else if (id == "disk-forgets-page-cache") disk.forgets_page_cache = true;
-    else if (id == "disk-rots") disk.rots = true;
-    else if (id == "network-swaps-segments") network.sabotage.swaps_segments = true;
-    else if (id == "network-repeats-segments") network.sabotage.repeats_segments = true;
-    else if (id == "store-loses-logged") store.loses_logged = true;
-    else if (id == "store-loses-synced") store.loses_synced = true;
-    else return false;
+    if (id == "disk-sync-does-nothing")
+        disk.sync_does_nothing = true;
+    else if (id == "disk-sync-directory-does-nothing")
+        disk.sync_directory_does_nothing = true;
+    else if (id == "disk-truncate-does-nothing")
+        disk.truncate_does_nothing = true;
+    else if (id == "disk-rename-loses-target")
+        disk.rename_loses_target = true;
+    else if (id == "disk-write-is-short")
+        disk.write_is_short = true;
+    else if (id == "disk-forgets-page-cache")
+        disk.forgets_page_cache = true;
+    else if (id == "disk-rots")
+        disk.rots = true;
+    else if (id == "network-swaps-segments")
+        network.sabotage.swaps_segments = true;
+    else if (id == "network-repeats-segments")
+        network.sabotage.repeats_segments = true;
+    else if (id == "store-loses-logged")
+        store.loses_logged = true;
+    else if (id == "store-loses-synced")
+        store.loses_synced = true;
+    else
+        return false;
     broker.set_store_sabotage(store);
     return true;
 }

@@ -153,9 +153,9 @@ Result<Scenario> parse_scenario(std::string_view content, const std::string& nam
     if (!parsed) {
         std::ostringstream position;
         position << parsed.error().source().begin;
-        return Error{ErrorCode::invalid_config, name + ": " +
-                                                    std::string(parsed.error().description()) +
-                                                    " at " + position.str()};
+        return Error{
+            ErrorCode::invalid_config,
+            name + ": " + std::string(parsed.error().description()) + " at " + position.str()};
     }
     Scenario scenario;
     scenario.name = name;

@@ -40,9 +40,10 @@ struct WorkloadSpec {
 
 struct FaultSpec {
     // "kill", "kill-in-disk-operation", "power-loss", "power-loss-in-disk-operation", "restart",
-    // "disk-full", "disk-errors", "disk-slow", "pause", "network-slow", "reset-streams", "cut", "advance"
+    // "disk-full", "disk-errors", "disk-slow", "pause", "network-slow", "reset-streams", "cut",
+    // "advance"
     std::string kind;
-    DurationRange every;               // Between the end of one and the next.
+    DurationRange every;  // Between the end of one and the next.
     DurationRange lasts{Duration::milliseconds(1), Duration::seconds(2)};
 };
 

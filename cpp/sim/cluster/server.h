@@ -1,5 +1,5 @@
-// What a simulated machine runs as its broker: a real node, or something small in the simulator's own
-// tests. Owned by the Cluster, one object per life; lives on its process's shard.
+// What a simulated machine runs as its broker: a real node, or something small in the simulator's
+// own tests. Owned by the Cluster, one object per life; lives on its process's shard.
 #pragma once
 
 #include <functional>

@@ -237,11 +237,14 @@ private:
 
     void start_workloads() {
         for (const auto& spec : scenario_.workloads) {
-            if (spec.kind == "produce") workloads_.push_back(make_produce(load_, spec));
-            else if (spec.kind == "consume") workloads_.push_back(make_consume(load_, spec));
+            if (spec.kind == "produce")
+                workloads_.push_back(make_produce(load_, spec));
+            else if (spec.kind == "consume")
+                workloads_.push_back(make_consume(load_, spec));
             else if (spec.kind == "delete-records")
                 workloads_.push_back(make_delete_records(load_, spec));
-            else fail_liveness("there is no workload " + spec.kind);
+            else
+                fail_liveness("there is no workload " + spec.kind);
         }
         for (auto& workload : workloads_) workload->start();
     }

@@ -1,6 +1,7 @@
-// One run: a scenario under one seed, from an empty disk to a verdict. First everything may fail that
-// the scenario names (safety: nothing that was promised may break), then nothing fails any more
-// (liveness: everything must work again and come to rest), then all logs are read to their ends.
+// One run: a scenario under one seed, from an empty disk to a verdict. First everything may fail
+// that the scenario names (safety: nothing that was promised may break), then nothing fails any
+// more (liveness: everything must work again and come to rest), then all logs are read to their
+// ends.
 #pragma once
 
 #include <cstdint>

@@ -146,7 +146,8 @@ class Advance final : public Fault {
 public:
     io::Task<bool> strike(Stage* stage, Duration) override {
         auto& clock = stage->broker.process().clock();
-        const Instant target = clock.policy_now() + Duration::seconds(stage->random.between(1, 7200));
+        const Instant target =
+            clock.policy_now() + Duration::seconds(stage->random.between(1, 7200));
         while (stage->broker.is_up() && clock.policy_now() < target) {
             const auto next = clock.next_policy_timer();
             const Instant step = next && *next < target ? *next : target;

@@ -1,5 +1,6 @@
-// What goes wrong in the safety phase. Each kind strikes from time to time, lasts, and ends; a death of
-// the broker is followed by its return. Awaited on the director's shard, one fault at a time.
+// What goes wrong in the safety phase. Each kind strikes from time to time, lasts, and ends; a
+// death of the broker is followed by its return. Awaited on the director's shard, one fault at a
+// time.
 #pragma once
 
 #include <functional>
@@ -22,7 +23,8 @@ struct Stage {
     Broker& broker;
     Load& load;
     Prng& random;
-    // Buries a dead broker and brings it up again, and has its logs read; false once the run is over.
+    // Buries a dead broker and brings it up again, and has its logs read; false once the run is
+    // over.
     std::function<io::Task<bool>()> revive;
     // The same around a clean shutdown.
     std::function<io::Task<bool>()> restart;

@@ -9,7 +9,8 @@ namespace {
 class NodeServer final : public Server {
 public:
     NodeServer(ServerSeat seat, metadata::BrokerConfig config, node::NodeOptions options)
-        : node_(std::move(seat.ports), std::move(config), std::move(options), std::move(seat.log)) {}
+        : node_(std::move(seat.ports), std::move(config), std::move(options), std::move(seat.log)) {
+    }
 
     io::Task<Status> start() override { return node_.start(); }
     io::Task<void> stop() override { return node_.stop(); }
@@ -22,23 +23,23 @@ private:
 }  // namespace
 
 MakeServer node_servers(std::map<std::string, std::string> properties) {
-    return [properties = std::move(properties)](
-               ServerSeat seat) -> Result<std::unique_ptr<Server>> {
-        std::map<std::string, std::string> settings{
-            {"process.roles", "broker,controller"},
-            {"node.id", "0"},
-            {"log.dirs", "/data"},
-            {"listeners", "PLAINTEXT://:" + std::to_string(broker_port) + ",CONTROLLER://:0"},
-            {"controller.listener.names", "CONTROLLER"},
+    return
+        [properties = std::move(properties)](ServerSeat seat) -> Result<std::unique_ptr<Server>> {
+            std::map<std::string, std::string> settings{
+                {"process.roles", "broker,controller"},
+                {"node.id", "0"},
+                {"log.dirs", "/data"},
+                {"listeners", "PLAINTEXT://:" + std::to_string(broker_port) + ",CONTROLLER://:0"},
+                {"controller.listener.names", "CONTROLLER"},
+            };
+            for (const auto& [name, value] : properties) settings[name] = value;
+            PABAL_TRY_ASSIGN(auto config, metadata::BrokerConfig::parse(settings));
+            node::NodeOptions options;
+            options.host_name = seat.host;
+            options.on_failure = seat.on_failure;
+            return std::unique_ptr<Server>(std::make_unique<NodeServer>(
+                std::move(seat), std::move(config), std::move(options)));
         };
-        for (const auto& [name, value] : properties) settings[name] = value;
-        PABAL_TRY_ASSIGN(auto config, metadata::BrokerConfig::parse(settings));
-        node::NodeOptions options;
-        options.host_name = seat.host;
-        options.on_failure = seat.on_failure;
-        return std::unique_ptr<Server>(std::make_unique<NodeServer>(
-            std::move(seat), std::move(config), std::move(options)));
-    };
 }
 
 }  // namespace pabal::sim

@@ -1,5 +1,5 @@
-// The consumers: each follows partitions from where they start, by fetches of random size, version and
-// patience, and tells the checkers what it sees.
+// The consumers: each follows partitions from where they start, by fetches of random size, version
+// and patience, and tells the checkers what it sees.
 #include <algorithm>
 #include <map>
 

@@ -1,7 +1,7 @@
 // Now and then somebody deletes the records below some offset of a partition.
+#include "wire/delete_records.h"
 #include "io/gate.h"
 #include "sim/workloads/load.h"
-#include "wire/delete_records.h"
 #include "wire/list_offsets.h"
 
 namespace pabal::sim {
@@ -74,7 +74,8 @@ private:
         auto answer =
             co_await client->wire().ask<wire::DeleteRecordsResponse>(request, version, patience);
         --self->load_.writes_under_way;
-        if (!answer.ok() || answer->topics.size() != 1 || answer->topics[0].partitions.size() != 1) {
+        if (!answer.ok() || answer->topics.size() != 1 ||
+            answer->topics[0].partitions.size() != 1) {
             co_return;
         }
         const auto& done = answer->topics[0].partitions[0];

@@ -1,5 +1,6 @@
-// The producers. An idempotent one sends a batch again until it knows what became of it, as a real one
-// does; another gives a batch up when its fate is unknown, so that no repetition is ever its own.
+// The producers. An idempotent one sends a batch again until it knows what became of it, as a real
+// one does; another gives a batch up when its fate is unknown, so that no repetition is ever its
+// own.
 #include <map>
 
 #include "base/assert.h"
@@ -76,7 +77,8 @@ private:
         batch.partition = load_.any_partition(random);
         batch.client = producer.client.id();
         batch.idempotent = spec_.idempotent;
-        batch.acks = spec_.idempotent ? std::int16_t{-1} : spec_.acks[random.below(spec_.acks.size())];
+        batch.acks =
+            spec_.idempotent ? std::int16_t{-1} : spec_.acks[random.below(spec_.acks.size())];
         const auto count = 1 + random.below(static_cast<std::uint64_t>(spec_.batch_records_max));
         for (std::uint64_t i = 0; i < count; ++i) batch.numbers.push_back(producer.next_number++);
         return batch;
@@ -183,9 +185,7 @@ private:
                 load_.ledger.each(
                     [&](Checker& checker) { checker.acknowledged(batch, base_offset); });
                 return Fate::acknowledged;
-            case ErrorCode::duplicate_sequence_number:
-                ++acknowledged_;
-                return Fate::acknowledged;
+            case ErrorCode::duplicate_sequence_number: ++acknowledged_; return Fate::acknowledged;
             case ErrorCode::out_of_order_sequence_number:
             case ErrorCode::unknown_producer_id:
             case ErrorCode::invalid_producer_epoch:

@@ -18,7 +18,9 @@ io::Task<void> wait(Client* client, Duration duration) {
     co_await sleep;
 }
 
-Error failed(const std::string& what) { return Error{ErrorCode::unknown_server_error, what}; }
+Error failed(const std::string& what) {
+    return Error{ErrorCode::unknown_server_error, what};
+}
 
 io::Task<Status> create_once(Load* load, Client* client, TopicSpec spec) {
     wire::CreateTopicsRequest request;
@@ -51,8 +53,7 @@ io::Task<Result<TopicId>> find_id(Client* client, std::string name) {
     wanted.name = name;
     request.topics->push_back(wanted);
     request.allow_auto_topic_creation = false;
-    auto answer =
-        co_await client->wire().ask<wire::MetadataResponse>(request, 12, patience_of_one);
+    auto answer = co_await client->wire().ask<wire::MetadataResponse>(request, 12, patience_of_one);
     if (!answer.ok()) co_return failed(answer.error().message);
     if (answer->topics.size() != 1) co_return failed("Metadata was not answered for one topic");
     if (answer->topics[0].error_code != ErrorCode::none) {
@@ -163,8 +164,8 @@ io::Task<Status> create_topics(Load* load, Client* client, std::vector<TopicSpec
                 break;
             }
             if (client->clock().now() >= deadline) {
-                co_return failed("the topic " + spec.name + " cannot be created: " +
-                                 id.error().message);
+                co_return failed("the topic " + spec.name +
+                                 " cannot be created: " + id.error().message);
             }
             co_await wait(client, Duration::milliseconds(50));
         }
@@ -194,8 +195,8 @@ io::Task<Status> read_everything(Load* load, Client* client, Duration patience) 
                                                      content.error().message);
                         });
                     }
-                    co_return failed(text(partition) + " cannot be read: " +
-                                     content.error().message);
+                    co_return failed(text(partition) +
+                                     " cannot be read: " + content.error().message);
                 }
                 co_await wait(client, Duration::milliseconds(50));
             }

@@ -109,8 +109,7 @@ TEST(Fetch, limits_of_bytes_leave_the_first_batch_whole) {
         bytes(world.call(HandlerWorld::fetch_request({{"orders", 0, 0, 1}}), 12));
     EXPECT_GT(size_of_one, 1000u) << "the first batch although it is larger than asked for";
 
-    auto request =
-        HandlerWorld::fetch_request({{"orders", 0}, {"orders", 1}, {"orders", 2}});
+    auto request = HandlerWorld::fetch_request({{"orders", 0}, {"orders", 1}, {"orders", 2}});
     request.max_bytes = 1;
     auto response = world.call(request, 12);
     EXPECT_EQ(count(response), 3u);
@@ -135,8 +134,8 @@ TEST(Fetch, waits_for_records_or_its_time) {
     EXPECT_EQ(bytes(response), 0u);
     EXPECT_EQ(only(response).high_watermark, Offset(0));
 
-    auto pending = world.begin(
-        HandlerWorld::fetch_request({{"orders", 0}, {"orders", 1}}, 60'000), 12);
+    auto pending =
+        world.begin(HandlerWorld::fetch_request({{"orders", 0}, {"orders", 1}}, 60'000), 12);
     world.scheduler.run_for(Duration::milliseconds(100));
     EXPECT_FALSE(pending->response);
     ASSERT_EQ(world.produce(world.partition("orders", 1), {"a"}), ErrorCode::none);
@@ -168,8 +167,7 @@ TEST(Fetch, min_bytes_are_waited_for_over_all_partitions) {
 TEST(Fetch, an_unknown_topic_does_not_hurry_the_others) {
     HandlerWorld world;
     world.create_topic("orders");
-    auto pending =
-        world.begin(HandlerWorld::fetch_request({{"orders"}, {"nothing"}}, 60'000), 12);
+    auto pending = world.begin(HandlerWorld::fetch_request({{"orders"}, {"nothing"}}, 60'000), 12);
     world.scheduler.run_for(Duration::milliseconds(100));
     EXPECT_FALSE(pending->response);
     ASSERT_EQ(world.produce(world.partition("orders"), {"a"}), ErrorCode::none);
@@ -256,8 +254,8 @@ TEST(FetchInSession, serves_all_in_turn_when_the_response_is_small) {
     const std::string value(1000, 'x');
     for (int index = 0; index < 4; ++index)
         ASSERT_EQ(world.produce(world.partition("orders", index), {value}), ErrorCode::none);
-    Session session(&world, {{"orders", 0, 1}, {"orders", 1, 1}, {"orders", 2, 1},
-                             {"orders", 3, 1}});
+    Session session(&world,
+                    {{"orders", 0, 1}, {"orders", 1, 1}, {"orders", 2, 1}, {"orders", 3, 1}});
     EXPECT_EQ(bytes(session.first), 0u);
     auto request = session.request({{"orders", 0}, {"orders", 1}, {"orders", 2}, {"orders", 3}});
     request.max_bytes = 100;

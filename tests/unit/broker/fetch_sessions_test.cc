@@ -9,7 +9,9 @@
 namespace pabal::broker {
 namespace {
 
-Instant at(std::int64_t seconds) { return Instant() + Duration::seconds(seconds); }
+Instant at(std::int64_t seconds) {
+    return Instant() + Duration::seconds(seconds);
+}
 
 std::shared_ptr<FetchSession> session_of(int partitions) {
     auto session = std::make_shared<FetchSession>(false);

@@ -28,9 +28,9 @@ public:
         controller.emplace(*ports, config, runtime::ControllerOptions());
         producer_ids.emplace(&ports->clock, &*controller, BrokerId(0));
         topic_creation.emplace(&ports->clock, &*controller, &log);
-        context.reset(new Context{config, ports->clock, Prng(1), *controller, *partitions,
-                                  sessions, *producer_ids, *topic_creation, metrics, log,
-                                  BrokerId(0), "cluster"});
+        context.reset(new Context{config, ports->clock, Prng(1), *controller, *partitions, sessions,
+                                  *producer_ids, *topic_creation, metrics, log, BrokerId(0),
+                                  "cluster"});
         peer.listener_name = "PLAINTEXT";
     }
     ~HandlerWorld() {

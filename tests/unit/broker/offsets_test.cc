@@ -34,10 +34,11 @@ TEST(ListOffsets, names_and_timestamps) {
     EXPECT_EQ(list(&world, -3, 7).offset, Offset(-1));
     const auto base = world.ports->clock.wall_now().milliseconds;
     for (const std::int64_t ago : {5000, 1000, 3000}) {
-        ASSERT_EQ(partition->append(world.batch({"a", "b"}, base - ago),
-                                    replication::RequiredAcks::all, true)
-                      .error,
-                  ErrorCode::none);
+        ASSERT_EQ(
+            partition
+                ->append(world.batch({"a", "b"}, base - ago), replication::RequiredAcks::all, true)
+                .error,
+            ErrorCode::none);
     }
     for (const int version : {1, 4, 6, 11}) {
         EXPECT_EQ(list(&world, -1, version).offset, Offset(6));
@@ -148,8 +149,7 @@ TEST(DescribeLogDirs, tells_sizes_and_space) {
     ASSERT_EQ(world.produce(world.partition("orders", 1), {"a"}), ErrorCode::none);
     const auto describe = [&](wire::DescribeLogDirsRequest message) {
         auto request = world.request(4);
-        return world.run(
-            handle_describe_log_dirs(&*world.context, &request, std::move(message)));
+        return world.run(handle_describe_log_dirs(&*world.context, &request, std::move(message)));
     };
     wire::DescribeLogDirsRequest all;
     all.topics.reset();

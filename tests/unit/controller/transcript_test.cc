@@ -118,8 +118,8 @@ private:
         } else if (auto* changed =
                        std::get_if<wire::BrokerRegistrationChangeRecord>(&record.content)) {
             text += " " + std::to_string(changed->broker_id.value()) +
-                    " fenced=" + std::to_string(changed->fenced) + " in_controlled_shutdown=" +
-                    std::to_string(changed->in_controlled_shutdown);
+                    " fenced=" + std::to_string(changed->fenced) +
+                    " in_controlled_shutdown=" + std::to_string(changed->in_controlled_shutdown);
         } else if (auto* gone = std::get_if<wire::UnregisterBrokerRecord>(&record.content)) {
             text += " " + std::to_string(gone->broker_id.value());
         } else if (auto* ids = std::get_if<wire::ProducerIdsRecord>(&record.content)) {
@@ -146,8 +146,7 @@ private:
         wire::BrokerRegistrationRequest request;
         request.broker_id = BrokerId(static_cast<std::int32_t>(command.number("id", 0)));
         request.cluster_id = command.value("cluster", "c");
-        request.incarnation_id =
-            uuid(static_cast<std::uint8_t>(command.number("incarnation", 1)));
+        request.incarnation_id = uuid(static_cast<std::uint8_t>(command.number("incarnation", 1)));
         request.listeners.push_back({"PLAINTEXT", "localhost", 9092, 0});
         if (!command.has("without-features"))
             request.features.push_back({"metadata.version", 7, 30});
@@ -157,10 +156,9 @@ private:
         if (!command.values.contains("dirs"))
             request.log_dirs.emplace_back(
                 uuid(static_cast<std::uint8_t>(100 + request.broker_id.value())));
-        auto outcome =
-            register_broker(request, Predecessor::may_live, "c", next_, image_);
-        std::string text = apply(outcome.records) +
-                           outcome_of(outcome.response.error_code, std::nullopt);
+        auto outcome = register_broker(request, Predecessor::may_live, "c", next_, image_);
+        std::string text =
+            apply(outcome.records) + outcome_of(outcome.response.error_code, std::nullopt);
         if (!command.has("unfenced") || outcome.response.error_code != ErrorCode::none) return text;
         wire::BrokerHeartbeatRequest beat;
         beat.broker_id = request.broker_id;
@@ -351,8 +349,8 @@ private:
         const metadata::ConfigView view(config_, image_);
         std::string text;
         const std::string topic = command.value("topic");
-        for (const auto& config : topic.empty() ? view.describe_broker()
-                                                : view.describe_topic(topic)) {
+        for (const auto& config :
+             topic.empty() ? view.describe_broker() : view.describe_topic(topic)) {
             if (config.source == metadata::ConfigSource::default_value) continue;
             if (config.source == metadata::ConfigSource::static_broker && topic.empty()) continue;
             text += config.name + "=" + config.value.value_or("null");
@@ -374,9 +372,8 @@ private:
 TEST(ControllerMachines, transcripts) {
     scenario::run_transcripts("controller", [] {
         auto transcript = std::make_shared<Transcript>();
-        return [transcript](const scenario::Command& command) {
-            return transcript->answer(command);
-        };
+        return
+            [transcript](const scenario::Command& command) { return transcript->answer(command); };
     });
 }
 

@@ -48,17 +48,10 @@ void play(const std::vector<Step>& steps) {
             const auto status = state.check(batch, step.origin);
             if (!status.ok()) {
                 switch (status.error().code) {
-                    case ErrorCode::out_of_order_sequence_number:
-                        outcome = "gap";
-                        break;
-                    case ErrorCode::invalid_producer_epoch:
-                        outcome = "fenced";
-                        break;
-                    case ErrorCode::invalid_txn_state:
-                        outcome = "state";
-                        break;
-                    default:
-                        outcome = status.error().message;
+                    case ErrorCode::out_of_order_sequence_number: outcome = "gap"; break;
+                    case ErrorCode::invalid_producer_epoch: outcome = "fenced"; break;
+                    case ErrorCode::invalid_txn_state: outcome = "state"; break;
+                    default: outcome = status.error().message;
                 }
             }
         }

@@ -28,29 +28,19 @@ public:
 
     void step() {
         switch (random_.below(24)) {
-            default:
-                return append();
+            default: return append();
             case 12:
             case 13:
             case 14:
-            case 15:
-                return read();
-            case 16:
-                return flush();
-            case 17:
-                return truncate();
-            case 18:
-                return raise_start();
-            case 19:
-                return kill();
-            case 20:
-                return lose_power();
-            case 21:
-                return stop_cleanly();
-            case 22:
-                return full_disk();
-            case 23:
-                return delete_old();
+            case 15: return read();
+            case 16: return flush();
+            case 17: return truncate();
+            case 18: return raise_start();
+            case 19: return kill();
+            case 20: return lose_power();
+            case 21: return stop_cleanly();
+            case 22: return full_disk();
+            case 23: return delete_old();
         }
     }
 
@@ -171,9 +161,7 @@ private:
             auto& bytes = content->bytes;
             if (bytes.size() <= safe) continue;
             switch (random_.below(3)) {
-                case 0:
-                    bytes.resize(safe + random_.below(bytes.size() - safe + 1));
-                    break;
+                case 0: bytes.resize(safe + random_.below(bytes.size() - safe + 1)); break;
                 case 1: {
                     const std::size_t sector =
                         (safe + random_.below(bytes.size() - safe)) / 512 * 512;
@@ -186,8 +174,7 @@ private:
                     }
                     break;
                 }
-                default:
-                    break;
+                default: break;
             }
         }
         log_ = open_log(disk_, config_, checkpoint_);

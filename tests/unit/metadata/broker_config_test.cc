@@ -45,12 +45,11 @@ TEST(BrokerConfig, reads_a_minimal_file) {
 }
 
 TEST(BrokerConfig, listeners) {
-    auto config = BrokerConfig::parse(
-        with({{"listeners", "INSIDE://[::1]:0, OUT://:19092, CONTROLLER://:9093"},
-              {"advertised.listeners", "OUT://example.org:443"},
-              {"listener.security.protocol.map",
-               "INSIDE:PLAINTEXT,OUT:PLAINTEXT,CONTROLLER:PLAINTEXT"},
-              {"inter.broker.listener.name", "OUT"}}));
+    auto config = BrokerConfig::parse(with(
+        {{"listeners", "INSIDE://[::1]:0, OUT://:19092, CONTROLLER://:9093"},
+         {"advertised.listeners", "OUT://example.org:443"},
+         {"listener.security.protocol.map", "INSIDE:PLAINTEXT,OUT:PLAINTEXT,CONTROLLER:PLAINTEXT"},
+         {"inter.broker.listener.name", "OUT"}}));
     ASSERT_TRUE(config.ok()) << config.error().message;
     EXPECT_EQ(config->listeners()[0].bind.host, "::1");
     EXPECT_EQ(config->listeners()[0].bind.port, 0);
@@ -88,8 +87,8 @@ TEST(BrokerConfig, refuses_with_a_sentence_that_helps) {
 
 TEST(BrokerConfig, warns_of_what_nobody_obeys) {
     std::vector<std::string> warnings;
-    auto config = BrokerConfig::parse(
-        with({{"num.network.threads", "3"}, {"num.partition", "3"}}), &warnings);
+    auto config = BrokerConfig::parse(with({{"num.network.threads", "3"}, {"num.partition", "3"}}),
+                                      &warnings);
     ASSERT_TRUE(config.ok());
     ASSERT_EQ(warnings.size(), 2u);
     EXPECT_NE(warnings[1].find("num.partitions"), std::string::npos) << warnings[1];
@@ -102,8 +101,8 @@ TEST(ConfigView, a_topic_falls_back_in_kafkas_units) {
     EXPECT_EQ(ConfigView(*config, image).topic_integer("t", "retention.ms"), 7'200'000);
     auto forever = BrokerConfig::parse(with({{"log.retention.hours", "-1"}}));
     EXPECT_EQ(ConfigView(*forever, image).topic_integer("t", "retention.ms"), -1);
-    auto finer = BrokerConfig::parse(
-        with({{"log.retention.hours", "2"}, {"log.retention.minutes", "3"}}));
+    auto finer =
+        BrokerConfig::parse(with({{"log.retention.hours", "2"}, {"log.retention.minutes", "3"}}));
     EXPECT_EQ(ConfigView(*finer, image).topic_integer("t", "retention.ms"), 180'000);
 }
 

@@ -55,7 +55,9 @@ Record feature(const std::string& name, std::int16_t level) {
     record.feature_level = level;
     return record;
 }
-TopicId new_id(Prng& random) { return TopicId(Uuid::random(random)); }
+TopicId new_id(Prng& random) {
+    return TopicId(Uuid::random(random));
+}
 
 // Two images say the same if the same records rebuild them.
 std::vector<Bytes> standing(const ClusterImage& image) {
@@ -126,11 +128,9 @@ TEST(ClusterImage, a_published_copy_never_changes) {
 TEST(ClusterImage, its_records_rebuild_it) {
     Changes changes(2);
     ClusterImage image;
-    for (int step = 0; step < 2000; ++step)
-        ASSERT_TRUE(image.replay(changes.next(), nullptr).ok());
+    for (int step = 0; step < 2000; ++step) ASSERT_TRUE(image.replay(changes.next(), nullptr).ok());
     ClusterImage again;
-    for (const Record& record : image.records())
-        ASSERT_TRUE(again.replay(record, nullptr).ok());
+    for (const Record& record : image.records()) ASSERT_TRUE(again.replay(record, nullptr).ok());
     EXPECT_EQ(standing(again), standing(image));
     EXPECT_EQ(again.partition_count(), image.partition_count());
 }
@@ -238,10 +238,9 @@ TEST(ImageLoader, a_metadata_transaction_shows_at_its_end_or_never) {
     replay(remove_topic(id));
     loader.abandon_transaction();
     EXPECT_TRUE(loader.image().topic("t"));
-    EXPECT_FALSE(loader
-                     .replay(wire::EndTransactionRecord(), Offset(offset), LeaderEpoch(1),
-                             WallTime{1})
-                     .ok());
+    EXPECT_FALSE(
+        loader.replay(wire::EndTransactionRecord(), Offset(offset), LeaderEpoch(1), WallTime{1})
+            .ok());
 }
 
 TEST(Record, what_a_later_kafka_wrote_is_refused_with_its_number) {
@@ -279,8 +278,7 @@ TEST(Record, has_kafkas_frame) {
 TEST(Snapshot, round_trip_and_names) {
     Changes changes(3);
     ClusterImage image;
-    for (int step = 0; step < 5000; ++step)
-        ASSERT_TRUE(image.replay(changes.next(), nullptr).ok());
+    for (int step = 0; step < 5000; ++step) ASSERT_TRUE(image.replay(changes.next(), nullptr).ok());
     const std::vector<Bytes> records = standing(image);
     std::string file;
     for (const Bytes& batch :

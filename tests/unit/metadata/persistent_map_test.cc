@@ -39,9 +39,7 @@ TEST(PersistentMap, copies_do_not_see_each_others_changes) {
                     map.insert_or_assign(key, value);
                     twin[key] = value;
                     break;
-                case 2:
-                    ASSERT_EQ(map.erase(key), twin.erase(key) == 1);
-                    break;
+                case 2: ASSERT_EQ(map.erase(key), twin.erase(key) == 1); break;
                 case 3:
                     if (std::string* found = map.edit(key)) *found += "!";
                     if (auto found = twin.find(key); found != twin.end()) found->second += "!";

@@ -54,10 +54,9 @@ public:
             text = last.ok() ? "last offset " + std::to_string(last->value()) + "\n"
                              : "refused: " + last.error().message + "\n";
         } else if (command.name == "durable") {
-            quorum_.durable(
-                LeaderEpoch(static_cast<std::int32_t>(
-                    command.number("epoch", quorum_.epoch().value()))),
-                Offset(command.number("log_end", 0)));
+            quorum_.durable(LeaderEpoch(static_cast<std::int32_t>(
+                                command.number("epoch", quorum_.epoch().value()))),
+                            Offset(command.number("log_end", 0)));
         } else if (command.name == "refused") {
             quorum_.refused(Offset(command.number("log_end", 0)));
         } else if (command.name == "resign") {
@@ -93,9 +92,8 @@ private:
 TEST(Quorum, transcripts) {
     scenario::run_transcripts("raft", [] {
         auto transcript = std::make_shared<Transcript>();
-        return [transcript](const scenario::Command& command) {
-            return transcript->answer(command);
-        };
+        return
+            [transcript](const scenario::Command& command) { return transcript->answer(command); };
     });
 }
 
@@ -104,9 +102,9 @@ TEST(QuorumState, reads_what_it_wrote_and_what_kafka_wrote) {
     auto read = QuorumState::parse(state.text());
     ASSERT_TRUE(read.ok()) << read.error().message;
     EXPECT_EQ(*read, state);
-    auto kafka = QuorumState::parse(
-        R"({"leaderId":1,"leaderEpoch":4,"votedId":-1,)"
-        R"("votedDirectoryId":"AAAAAAAAAAAAAAAAAAAAAA","data_version":1})");
+    auto kafka =
+        QuorumState::parse(R"({"leaderId":1,"leaderEpoch":4,"votedId":-1,)"
+                           R"("votedDirectoryId":"AAAAAAAAAAAAAAAAAAAAAA","data_version":1})");
     ASSERT_TRUE(kafka.ok()) << kafka.error().message;
     EXPECT_EQ(kafka->epoch, LeaderEpoch(4));
     EXPECT_EQ(kafka->leader, BrokerId(1));

@@ -16,7 +16,9 @@ PartitionLeader leader_in_epoch(std::int32_t epoch, LogBounds log = empty,
     return leader;
 }
 
-ReadPlace at(std::int64_t offset) { return {Offset(offset)}; }
+ReadPlace at(std::int64_t offset) {
+    return {Offset(offset)};
+}
 
 TEST(PartitionLeader, appends_only_while_it_leads) {
     PartitionLeader leader(self, Offset(0), empty);
@@ -68,7 +70,8 @@ TEST(PartitionLeader, what_the_log_holds_is_committed_when_the_only_replica_take
     EXPECT_EQ(leader.high_watermark(), Offset(2));
     leader.lead({self, LeaderEpoch(1), 1}, {Offset(1), Offset(9)});
     EXPECT_EQ(leader.high_watermark(), Offset(9));
-    EXPECT_EQ(PartitionLeader(self, Offset(20), {Offset(1), Offset(9)}).high_watermark(), Offset(9));
+    EXPECT_EQ(PartitionLeader(self, Offset(20), {Offset(1), Offset(9)}).high_watermark(),
+              Offset(9));
     EXPECT_EQ(PartitionLeader(self, Offset(0), {Offset(4), Offset(9)}).high_watermark(), Offset(4));
 }
 

@@ -22,9 +22,8 @@ wire::CreateTopicsRequest topic_request(std::string name, std::int32_t partition
 
 ErrorCode create(MetadataWorld& world, std::string name, std::int32_t partitions = 1) {
     auto request = topic_request(std::move(name), partitions);
-    auto response = world.run<wire::CreateTopicsResponse>([&] {
-        return world.controller().create_topics(request, 7, CallContext());
-    });
+    auto response = world.run<wire::CreateTopicsResponse>(
+        [&] { return world.controller().create_topics(request, 7, CallContext()); });
     return response.topics.at(0).error_code;
 }
 
@@ -80,9 +79,9 @@ TEST(Controller, subscribers_hear_of_everything_once_and_in_order) {
                     .start([&](std::shared_ptr<const metadata::ClusterDelta> delta,
                                ImagePointer image) -> io::Task<void> {
                         for (const auto& [id, change] : delta->topics)
-                            heard.push_back((change.deleted ? "-" : "+") +
-                                            (change.deleted ? change.before->name
-                                                            : image->topic(id)->name));
+                            heard.push_back(
+                                (change.deleted ? "-" : "+") +
+                                (change.deleted ? change.before->name : image->topic(id)->name));
                         co_return;
                     })
                     .ok());
@@ -132,12 +131,10 @@ TEST(Controller, what_was_answered_survives_losses_of_power) {
                 if (response.topics.at(0).error_code == ErrorCode::none) answered->insert(name);
             };
             for (int i = 0; i < 8; ++i) {
-                const std::string name =
-                    "t" + std::to_string(life) + "-" + std::to_string(i);
-                world.process().clock().post(
-                    [&world, &acknowledged, ask, name] {
-                        io::detach(ask(&world.controller(), name, &acknowledged));
-                    });
+                const std::string name = "t" + std::to_string(life) + "-" + std::to_string(i);
+                world.process().clock().post([&world, &acknowledged, ask, name] {
+                    io::detach(ask(&world.controller(), name, &acknowledged));
+                });
                 world.scheduler().run_for(
                     Duration::microseconds(static_cast<std::int64_t>(random.below(300))));
             }
@@ -165,7 +162,8 @@ TEST(Controller, snapshots_bound_the_log_and_a_restart_reads_them) {
     ASSERT_TRUE(world.start().ok());
     for (int i = 0; i < 60; ++i)
         ASSERT_EQ(create(world, "topic-" + std::to_string(i), 10), ErrorCode::none);
-    ASSERT_TRUE(world.wait([&] { return world.controller().quorum().latest_snapshot().has_value(); }));
+    ASSERT_TRUE(
+        world.wait([&] { return world.controller().quorum().latest_snapshot().has_value(); }));
     EXPECT_GT(world.controller().quorum().log_start_offset(), Offset(0));
     world.kill(sim::Death::power_lost);
     auto started = world.start();

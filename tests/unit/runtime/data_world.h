@@ -59,8 +59,8 @@ public:
         partitions = std::make_unique<Partitions>(&*ports, &config, store.get(), &log, options);
         auto status = run(partitions->start());
         if (status.ok()) {
-            auto all = std::make_shared<metadata::ClusterDelta>(
-                metadata::ClusterDelta::all_of(*image));
+            auto all =
+                std::make_shared<metadata::ClusterDelta>(metadata::ClusterDelta::all_of(*image));
             run(partitions->apply(all, image));
         }
         return status;
@@ -145,16 +145,16 @@ public:
         const auto outcome = partition->append(batch(std::move(values)), acks, true);
         if (!partition->must_wait(outcome, acks)) return outcome.error;
         const auto deadline = ports->clock.now() + Duration::seconds(30);
-        return run(partition->acknowledged(outcome.end_offset, outcome.awaits_flush, acks,
-                                           deadline));
+        return run(
+            partition->acknowledged(outcome.end_offset, outcome.awaits_flush, acks, deadline));
     }
     // Everything that a consumer reads from `from` on, as values.
     std::vector<std::string> values(const Partition* partition, std::int64_t from = 0) {
         std::vector<std::string> all;
         Offset next(from);
         while (true) {
-            auto found = partition->read({next}, replication::Isolation::read_uncommitted, 1 << 20,
-                                         true);
+            auto found =
+                partition->read({next}, replication::Isolation::read_uncommitted, 1 << 20, true);
             EXPECT_EQ(found.error, ErrorCode::none);
             if (found.records.empty()) return all;
             const auto bytes = found.records.flatten();
@@ -166,8 +166,7 @@ public:
                 if (!batch.ok() || !*batch) break;
                 record::RecordReader reader(**batch, (*batch)->records());
                 for (auto record = reader.next(); record.ok() && *record; record = reader.next()) {
-                    if ((*record)->offset >= next)
-                        all.emplace_back(as_text(*(*record)->value));
+                    if ((*record)->offset >= next) all.emplace_back(as_text(*(*record)->value));
                 }
                 next = (*batch)->next_offset();
             }

@@ -36,8 +36,8 @@ TEST(Partitions, a_batch_that_is_none_is_refused_with_a_reason) {
     DataWorld world;
     ASSERT_TRUE(world.start().ok());
     world.create_topic("orders");
-    const auto outcome = world.partition("orders")->append(Bytes::copy_of("garbage"),
-                                                           RequiredAcks::all, true);
+    const auto outcome =
+        world.partition("orders")->append(Bytes::copy_of("garbage"), RequiredAcks::all, true);
     EXPECT_NE(outcome.error, ErrorCode::none);
     EXPECT_FALSE(outcome.message.empty());
     EXPECT_EQ(world.partition("orders")->high_watermark(), Offset(0));
@@ -108,8 +108,7 @@ TEST(Partitions, what_is_flushed_before_its_acknowledgement_survives_a_loss_of_p
             for (int i = 0; i < 5; ++i) {
                 const auto value = std::to_string(round) + ":" + std::to_string(i);
                 const auto acks = i % 2 == 0 ? RequiredAcks::all : RequiredAcks::leader;
-                ASSERT_EQ(world.produce(world.partition("orders"), {value}, acks),
-                          ErrorCode::none);
+                ASSERT_EQ(world.produce(world.partition("orders"), {value}, acks), ErrorCode::none);
                 written.push_back(value);
             }
             // Not acknowledged, and not to be seen before it is on disk.
@@ -369,12 +368,11 @@ TEST(Partitions, a_wait_ends_when_the_broker_does) {
     std::optional<ErrorCode> answer;
     const auto wait = [](std::shared_ptr<Partition> held, Offset end, Instant deadline,
                          std::optional<ErrorCode>* result) -> io::Task<void> {
-        const auto error =
-            co_await held->acknowledged(end, true, RequiredAcks::all, deadline);
+        const auto error = co_await held->acknowledged(end, true, RequiredAcks::all, deadline);
         *result = error;
     };
-    io::detach(wait(kept, outcome.end_offset, world.ports->clock.now() + Duration::seconds(60),
-                    &answer));
+    io::detach(
+        wait(kept, outcome.end_offset, world.ports->clock.now() + Duration::seconds(60), &answer));
     EXPECT_FALSE(answer);
     world.process->die(sim::Death::killed);
     world.run(world.partitions->kill());

@@ -32,8 +32,8 @@ public:
             *ended = true;
         };
         process_->clock().post([&] { io::detach(body(&test, &done)); });
-        EXPECT_TRUE(scheduler_.run_until([&] { return done; },
-                                         scheduler_.now() + Duration::seconds(600)));
+        EXPECT_TRUE(
+            scheduler_.run_until([&] { return done; }, scheduler_.now() + Duration::seconds(600)));
     }
     void advance(Duration by) override { process_->clock().advance_and_drain(by); }
 
@@ -54,8 +54,12 @@ private:
     std::shared_ptr<StoreImage> image_;
 };
 
-std::unique_ptr<io::contract::World> plain() { return std::make_unique<SimWorld>(1, Skew()); }
-std::unique_ptr<io::contract::World> second() { return std::make_unique<SimWorld>(2, Skew()); }
+std::unique_ptr<io::contract::World> plain() {
+    return std::make_unique<SimWorld>(1, Skew());
+}
+std::unique_ptr<io::contract::World> second() {
+    return std::make_unique<SimWorld>(2, Skew());
+}
 std::unique_ptr<io::contract::World> fast() {
     return std::make_unique<SimWorld>(3, Skew{Duration::seconds(7), 150, Duration::seconds(-3)});
 }
@@ -68,8 +72,7 @@ std::unique_ptr<io::contract::World> slow() {
 
 namespace pabal::io::contract {
 
-const auto worlds =
-    testing::Values(&sim::plain, &sim::second, &sim::fast, &sim::slow);
+const auto worlds = testing::Values(&sim::plain, &sim::second, &sim::fast, &sim::slow);
 std::string name_of(const testing::TestParamInfo<MakeWorld>& info) {
     const char* names[] = {"plain", "second", "fast_clock", "slow_clock"};
     return names[info.index];

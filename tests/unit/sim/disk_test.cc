@@ -147,8 +147,9 @@ TEST(SimDisk, keeps_at_least_what_its_twin_knows_to_be_durable) {
         Bench bench(seed);
         Prng random = bench.scheduler.random("twin");
         std::map<std::string, std::string> shown;
-        std::map<std::string, std::string> synced;  // Content at the last sync, if not changed since.
-        std::set<std::string> named;                // Names settled by a sync of the directory.
+        std::map<std::string, std::string>
+            synced;                   // Content at the last sync, if not changed since.
+        std::set<std::string> named;  // Names settled by a sync of the directory.
         for (int i = 0; i < 60; ++i) {
             const std::string path = "/" + std::string(1, static_cast<char>('a' + random.below(4)));
             switch (random.below(5)) {

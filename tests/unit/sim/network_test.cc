@@ -40,9 +40,8 @@ public:
         bool done = false;
         io::Network& port_of_client = client->ports().network;
         const Instant deadline = client->clock().now() + patience;
-        client->clock().post([&] {
-            io::detach(ask_once(&port_of_client, deadline, &answer, &done));
-        });
+        client->clock().post(
+            [&] { io::detach(ask_once(&port_of_client, deadline, &answer, &done)); });
         scheduler.run_until([&] { return done; }, scheduler.now() + Duration::seconds(1000));
         return answer;
     }
@@ -149,8 +148,7 @@ TEST(SimNetwork, a_death_in_the_midst_of_an_exchange_never_leaves_the_client_wai
     for (std::uint64_t seed = 0; seed < 100; ++seed) {
         Pair pair(seed);
         Prng random = pair.scheduler.random("moment");
-        const auto when =
-            pair.scheduler.now() + Duration::microseconds(random.between(0, 1500));
+        const auto when = pair.scheduler.now() + Duration::microseconds(random.between(0, 1500));
         const auto lane = pair.scheduler.add_lane("fault");
         const auto death = seed % 2 ? Death::killed : Death::power_lost;
         pair.scheduler.at(when, lane, [&] { pair.server->die(death); });

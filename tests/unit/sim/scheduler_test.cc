@@ -82,8 +82,8 @@ TEST(Scheduler, a_busy_lane_lets_timers_come_due) {
         if (!fired) scheduler.post(lane, again);
     };
     scheduler.post(lane, again);
-    EXPECT_TRUE(scheduler.run_until([&] { return fired; },
-                                    scheduler.now() + Duration::milliseconds(100)));
+    EXPECT_TRUE(
+        scheduler.run_until([&] { return fired; }, scheduler.now() + Duration::milliseconds(100)));
 }
 
 TEST(Scheduler, a_paused_lane_waits_while_time_passes) {

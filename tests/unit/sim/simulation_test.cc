@@ -1,5 +1,5 @@
-// Whole runs on a small broker that keeps all promises: they pass, one seed gives one trace, and each
-// way of breaking the broker is noticed within a few seeds.
+// Whole runs on a small broker that keeps all promises: they pass, one seed gives one trace, and
+// each way of breaking the broker is noticed within a few seeds.
 #include "sim/cluster/simulation.h"
 
 #include <gtest/gtest.h>
@@ -100,7 +100,9 @@ struct Break {
     std::set<std::string> invariants;  // That may notice it; empty: any.
 };
 
-void PrintTo(const Break& one, std::ostream* out) { *out << one.sabotage; }
+void PrintTo(const Break& one, std::ostream* out) {
+    *out << one.sabotage;
+}
 
 class BrokenToy : public testing::TestWithParam<Break> {};
 
@@ -113,15 +115,16 @@ TEST_P(BrokenToy, is_noticed) {
 
 INSTANTIATE_TEST_SUITE_P(
     code, BrokenToy,
-    testing::Values(
-        Break{"toy-acknowledges-before-sync", "power_loss", {"acked-never-lost"}},
-        Break{"toy-recovery-skips-crc", "power_loss", {}},
-        Break{"toy-recovery-keeps-torn-end", "kill", {}},
-        Break{"toy-forgets-producers", "kill", {"no-duplicate-for-idempotent"}},
-        Break{"toy-keeps-half-a-write", "full_disk", {}},
-        Break{"toy-skips-an-offset", "kill", {"offsets-contiguous"}},
-        Break{"toy-high-watermark-wavers", "kill", {"high-watermark-monotonic", "offsets-contiguous"}},
-        Break{"toy-deletes-unsynced", "kill", {"deleted-stays-deleted"}}));
+    testing::Values(Break{"toy-acknowledges-before-sync", "power_loss", {"acked-never-lost"}},
+                    Break{"toy-recovery-skips-crc", "power_loss", {}},
+                    Break{"toy-recovery-keeps-torn-end", "kill", {}},
+                    Break{"toy-forgets-producers", "kill", {"no-duplicate-for-idempotent"}},
+                    Break{"toy-keeps-half-a-write", "full_disk", {}},
+                    Break{"toy-skips-an-offset", "kill", {"offsets-contiguous"}},
+                    Break{"toy-high-watermark-wavers",
+                          "kill",
+                          {"high-watermark-monotonic", "offsets-contiguous"}},
+                    Break{"toy-deletes-unsynced", "kill", {"deleted-stays-deleted"}}));
 
 INSTANTIATE_TEST_SUITE_P(
     ports, BrokenToy,

@@ -47,8 +47,8 @@ Kept crash(std::uint64_t seed, bool power, StoreSabotage sabotage = {}) {
         int count = 0;
         while (*opened.get(std::to_string(kind) + "-" + std::to_string(count))) ++count;
         int all = 0;
-        EXPECT_TRUE(opened.scan(std::to_string(kind) + "-", [&](auto, auto) { return ++all > 0; })
-                        .ok());
+        EXPECT_TRUE(
+            opened.scan(std::to_string(kind) + "-", [&](auto, auto) { return ++all > 0; }).ok());
         counts[kind] = all == count ? count : -1;
     }
     return {counts[0], counts[1], counts[2]};

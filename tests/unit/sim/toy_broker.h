@@ -1,5 +1,5 @@
-// A broker of a few hundred lines that keeps every promise the checkers know: the simulator's own tests
-// run on it, so that a fault of the simulator is told from a fault of the node.
+// A broker of a few hundred lines that keeps every promise the checkers know: the simulator's own
+// tests run on it, so that a fault of the simulator is told from a fault of the node.
 #pragma once
 
 #include <cerrno>
@@ -150,9 +150,12 @@ private:
     }
 
     static void add(Log& log, const record::RecordBatchView& view, std::uint64_t position) {
-        Batch batch{position,           static_cast<std::uint32_t>(view.size()),
-                    view.base_offset(), view.last_offset(),
-                    view.producer_id(), view.base_sequence(),
+        Batch batch{position,
+                    static_cast<std::uint32_t>(view.size()),
+                    view.base_offset(),
+                    view.last_offset(),
+                    view.producer_id(),
+                    view.base_sequence(),
                     view.last_sequence()};
         log.batches.push_back(batch);
         log.end = view.next_offset();
@@ -240,8 +243,7 @@ private:
             wire::encode(writer, response, version);
         } else if (key == wire::ApiKey::fetch) {
             auto request = decoded<wire::FetchRequest>(reader, version);
-            const Instant until =
-                ports_.clock.now() + Duration::milliseconds(request.max_wait_ms);
+            const Instant until = ports_.clock.now() + Duration::milliseconds(request.max_wait_ms);
             auto response = fetch(request);
             while (empty(response) && request.min_bytes > 0 && ports_.clock.now() < until &&
                    !stopping_) {
@@ -261,7 +263,8 @@ private:
             wire::encode(writer, create(decoded<wire::CreateTopicsRequest>(reader, version)),
                          version);
         } else {
-            wire::encode(writer, describe(decoded<wire::MetadataRequest>(reader, version)), version);
+            wire::encode(writer, describe(decoded<wire::MetadataRequest>(reader, version)),
+                         version);
         }
         co_return writer.take();
     }
@@ -340,8 +343,8 @@ private:
                     return;
                 }
             }
-            const auto expected = last ? record::sequence_after(last->last_sequence, 1)
-                                       : batch->base_sequence();
+            const auto expected =
+                last ? record::sequence_after(last->last_sequence, 1) : batch->base_sequence();
             if (batch->base_sequence() != expected && !SABOTAGED("toy-forgets-producers")) {
                 result.error_code = ErrorCode::out_of_order_sequence_number;
                 return;

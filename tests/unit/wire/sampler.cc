@@ -5,16 +5,11 @@ namespace pabal::wire {
 std::int64_t Sampler::number() {
     if (tame) return random_.between(0, 120);
     switch (random_.below(6)) {
-        case 0:
-            return 0;
-        case 1:
-            return -1;
-        case 2:
-            return chance(1, 2) ? INT64_MAX : INT64_MIN;
-        case 3:
-            return random_.between(0, 1000);
-        default:
-            return static_cast<std::int64_t>(random_.next());
+        case 0: return 0;
+        case 1: return -1;
+        case 2: return chance(1, 2) ? INT64_MAX : INT64_MIN;
+        case 3: return random_.between(0, 1000);
+        default: return static_cast<std::int64_t>(random_.next());
     }
 }
 
