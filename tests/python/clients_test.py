@@ -59,7 +59,13 @@ def test_confluent_kafka_round_trip(
     assert producer.flush(30) == 0
     assert failures == []
 
-    consumer = Consumer({"bootstrap.servers": cluster.bootstrap_servers, "group.id": "unused"})
+    consumer = Consumer(
+        {
+            "bootstrap.servers": cluster.bootstrap_servers,
+            "group.id": "unused",
+            "enable.auto.commit": False,
+        }
+    )
     try:
         received: list[tuple[int, int, bytes]] = []
         consumer.assign([TopicPartition(topic, partition, 0) for partition in range(3)])
@@ -84,7 +90,13 @@ def test_confluent_kafka_finds_offsets_by_time(cluster: pabal.Cluster, topic: st
     for second in range(10):
         producer.produce(topic, b"x", partition=0, timestamp=1_700_000_000_000 + second * 1000)
         producer.flush(30)
-    consumer = Consumer({"bootstrap.servers": cluster.bootstrap_servers, "group.id": "unused"})
+    consumer = Consumer(
+        {
+            "bootstrap.servers": cluster.bootstrap_servers,
+            "group.id": "unused",
+            "enable.auto.commit": False,
+        }
+    )
     try:
         places = consumer.offsets_for_times(
             [TopicPartition(topic, 0, 1_700_000_004_500)], timeout=30

@@ -37,7 +37,13 @@ def produce(cluster: pabal.Cluster, topic: str, count: int, acks: str = "all") -
 def consume(cluster: pabal.Cluster, topic: str, count: int) -> list[bytes]:
     from confluent_kafka import Consumer, TopicPartition
 
-    consumer = Consumer({"bootstrap.servers": cluster.bootstrap_servers, "group.id": "unused"})
+    consumer = Consumer(
+        {
+            "bootstrap.servers": cluster.bootstrap_servers,
+            "group.id": "unused",
+            "enable.auto.commit": False,
+        }
+    )
     try:
         consumer.assign([TopicPartition(topic, 0, 0)])
         received: list[bytes] = []
@@ -208,16 +214,17 @@ def test_an_interpreter_that_ends_ends_its_clusters() -> None:
 
 def test_a_fork_does_not_touch_its_parents_cluster() -> None:
     script = """
-import os, pabal
+import os, sys, pabal
 cluster = pabal.Cluster()
 child = os.fork()
 if child == 0:
     try:
         cluster.create_topic("child")
     except RuntimeError as error:
-        os._exit(0 if "fork" in str(error) else 1)
-    os._exit(2)
+        sys.exit(0 if "fork" in str(error) else 1)  # Runs what an interpreter runs at its end.
+    sys.exit(2)
 assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+assert cluster.data_dir.exists()
 cluster.create_topic("parent")
 assert list(cluster.topics()) == ["parent"]
 cluster.close()

@@ -61,9 +61,18 @@ def test_readme_links_lead_somewhere() -> None:
         assert (ROOT / target).exists(), target
 
 
-def test_the_stub_of_the_core_is_true() -> None:
+def test_the_stub_of_the_core_is_true(tmp_path: Path) -> None:
+    # pybind11's metaclass, and the constructor that only raises, are nothing that a caller sees.
+    allowed = tmp_path / "allowed"
+    allowed.write_text(
+        "pabal._core.(Admin|Broker|TopicDescription)\n"
+        "pabal._core.TopicDescription.__init__\n"
+    )
     done = subprocess.run(
-        [sys.executable, "-m", "mypy.stubtest", "pabal._core", "--ignore-missing-stub"],
+        [
+            *(sys.executable, "-m", "mypy.stubtest", "pabal._core"),
+            *("--allowlist", str(allowed), "--ignore-unused-allowlist"),
+        ],
         capture_output=True,
         text=True,
         check=False,
@@ -72,9 +81,10 @@ def test_the_stub_of_the_core_is_true() -> None:
     assert done.returncode == 0, done.stdout + done.stderr
 
 
-def test_the_package_is_typed() -> None:
+def test_the_package_is_typed(tmp_path: Path) -> None:
     done = subprocess.run(
-        [sys.executable, "-m", "mypy", "--strict", str(Path(pabal.__path__[0]))],
+        [sys.executable, "-m", "mypy", "--strict", "--config-file", "", "-p", "pabal"],
+        cwd=tmp_path,
         capture_output=True,
         text=True,
         check=False,

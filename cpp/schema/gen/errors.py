@@ -119,6 +119,8 @@ def python(errors):
     return f'''# {generated_from("errors.table")}
 """The exceptions of pabal: one class for each of Kafka's error codes."""
 
+from typing import ClassVar
+
 __all__ = [
 {exported}
     "error_class",
@@ -142,11 +144,11 @@ class KafkaError(PabalError):
         Whether the same call may succeed later.
     """
 
-    code = -1
-    name = "UNKNOWN_SERVER_ERROR"
-    retriable = False
+    code: ClassVar[int] = -1
+    name: ClassVar[str] = "UNKNOWN_SERVER_ERROR"
+    retriable: ClassVar[bool] = False
 
-    def __init__(self, message=None):
+    def __init__(self, message: str | None = None) -> None:
         super().__init__(message or self.__doc__)
 
 
@@ -158,7 +160,7 @@ class RetriableError(KafkaError):
 
 {body}
 
-_classes = {{
+_classes: dict[int, type[KafkaError]] = {{
     error.code: error
     for base in (KafkaError, RetriableError)
     for error in base.__subclasses__()
@@ -166,7 +168,7 @@ _classes = {{
 }}
 
 
-def error_class(code):
+def error_class(code: int) -> type[KafkaError]:
     """The exception class of one of Kafka's error codes.
 
     Examples
