@@ -19,6 +19,7 @@ RINGS = {
     "raft": 2,
     "metadata": 2,
     "controller": 2,
+    "group": 2,
     "replication": 2,
     "io": 3,
     "log": 3,

@@ -1,0 +1,43 @@
+// The records of __consumer_offsets as Kafka 4.3 writes them, and the other way round. Pure.
+#pragma once
+
+#include <optional>
+#include <string>
+#include <variant>
+
+#include "base/ids.h"
+#include "base/result.h"
+#include "record/key_value.h"
+#include "wire/records/group_metadata_value.h"
+#include "wire/records/offset_commit_value.h"
+
+namespace pabal::group {
+
+record::KeyValue offset_commit_record(const std::string& group, const std::string& topic,
+                                      PartitionIndex partition,
+                                      const wire::OffsetCommitValue& value);
+record::KeyValue offset_tombstone(const std::string& group, const std::string& topic,
+                                  PartitionIndex partition);
+record::KeyValue group_metadata_record(const std::string& group,
+                                       const wire::GroupMetadataValue& value);
+record::KeyValue group_tombstone(const std::string& group);
+
+struct OffsetCommit {
+    std::string group;
+    std::string topic;
+    PartitionIndex partition;
+    std::optional<wire::OffsetCommitValue> value;  // None: the offset was deleted.
+};
+struct GroupMetadata {
+    std::string group;
+    std::optional<wire::GroupMetadataValue> value;  // None: the group was deleted.
+};
+// Of a kind that this broker does not act on.
+struct OtherRecord {};
+
+using GroupRecord = std::variant<OtherRecord, OffsetCommit, GroupMetadata>;
+
+// INVALID_RECORD names what does not parse.
+Result<GroupRecord> parse_group_record(const Bytes& key, const std::optional<Bytes>& value);
+
+}  // namespace pabal::group

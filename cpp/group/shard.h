@@ -1,0 +1,106 @@
+// The groups of one partition of __consumer_offsets: their members, their committed offsets, their
+// timers. Owned by the coordinator of that partition. Pure: requests and the time come in, records
+// and answers go out. What a record says is applied by `replay`, when it is made and when the log
+// is loaded; if a record cannot be written, the shard is thrown away and loaded again.
+#pragma once
+
+#include <functional>
+#include <map>
+#include <memory>
+#include <set>
+#include <string>
+#include <unordered_map>
+#include <utility>
+#include <vector>
+
+#include "base/error_code.h"
+#include "base/prng.h"
+#include "base/result.h"
+#include "group/classic/group.h"
+#include "group/effects.h"
+#include "group/offsets.h"
+#include "group/settings.h"
+#include "wire/delete_groups.h"
+#include "wire/list_groups.h"
+#include "wire/offset_commit.h"
+#include "wire/offset_delete.h"
+#include "wire/offset_fetch.h"
+
+namespace pabal::group {
+
+class Shard {
+public:
+    // `settings` must outlive the shard.
+    Shard(const Settings* settings, Prng random) : settings_(settings), random_(random) {}
+    ~Shard();
+    Shard(const Shard&) = delete;
+    Shard& operator=(const Shard&) = delete;
+
+    // A record of the log, while it is loaded. INVALID_RECORD: it does not parse.
+    Status replay(const record::KeyValue& record, Moment moment);
+
+    // The request's group id is not empty, its versions' differences are levelled (a rebalance
+    // time-out of version 0 is the session's).
+    void join(const wire::JoinGroupRequest& request, const Joiner& joiner, Moment moment,
+              Effects* effects);
+    void sync(const wire::SyncGroupRequest& request, CallId call, Moment moment, Effects* effects);
+    ErrorCode heartbeat(const wire::HeartbeatRequest& request, Moment moment);
+    wire::LeaveGroupResponse leave(const wire::LeaveGroupRequest& request, Moment moment,
+                                   Effects* effects);
+
+    // The topics of the request exist and have names, whatever the version. Answers in its order.
+    wire::OffsetCommitResponse commit(const wire::OffsetCommitRequest& request, int version,
+                                      Moment moment, Effects* effects);
+    // For one group, by names; every topic of the group if the request names none.
+    wire::OffsetFetchResponse::OffsetFetchResponseGroup fetch(
+        const wire::OffsetFetchRequest::OffsetFetchRequestGroup& request) const;
+    wire::OffsetDeleteResponse delete_offsets(const wire::OffsetDeleteRequest& request,
+                                              Moment moment, Effects* effects);
+
+    // GROUP_ID_NOT_FOUND and the state Dead for one that does not exist.
+    wire::DescribeGroupsResponse::DescribedGroup describe(const std::string& group) const;
+    // All of them, by group id.
+    void list(std::vector<wire::ListGroupsResponse::ListedGroup>* listed) const;
+    ErrorCode delete_group(const std::string& group, Effects* effects);
+
+    // The topic is gone: so are the offsets that were committed for it.
+    void topic_deleted(const std::string& topic, TopicId id, Effects* effects);
+    // Removes what nobody asked for within offsets.retention.minutes.
+    void expire_offsets(Moment moment, Effects* effects);
+
+    // When `elapsed` has something to do; may be earlier than needed, never later.
+    Instant deadline() const;
+    void elapsed(Moment moment, Effects* effects);
+    // Everybody who waits is told `error`. The shard goes.
+    void abandon(ErrorCode error, Effects* effects);
+
+    std::size_t group_count() const { return groups_.size(); }
+    // The state as the fewest records that bring it back.
+    void snapshot(const std::function<void(record::KeyValue)>& take) const;
+
+private:
+    struct Group {
+        explicit Group(ClassicGroup made) : classic(std::move(made)) {}
+        ClassicGroup classic;
+        Offsets offsets;
+        bool has_record = false;           // Of its metadata, in the log.
+        Instant armed = Instant::never();  // Its place in timers_.
+    };
+
+    Group* find(const std::string& id);
+    const Group* find(const std::string& id) const;
+    Group* find_or_create(const std::string& id, Moment moment);
+    void remove(const std::string& id);
+    // After whatever may have brought the group's deadline forward.
+    void arm(const std::string& id, Group* group);
+    void remove_offset(const std::string& id, Group* group, const std::string& topic,
+                       PartitionIndex partition, Effects* effects);
+    void note_records(const std::string& id, std::size_t first, Effects* effects);
+
+    const Settings* settings_;
+    Prng random_;
+    std::map<std::string, std::unique_ptr<Group>> groups_;
+    std::set<std::pair<Instant, std::string>> timers_;
+};
+
+}  // namespace pabal::group
