@@ -1,4 +1,4 @@
-"""``python -m benchmarks [start] [data_path] [partitions] [--runs N]``: all of them without a name."""
+"""``python -m benchmarks [start] [data_path] [partitions] [--runs N]``: all without a name."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
 """What producing and consuming cost the broker: CPU seconds per GB (1e9 bytes of batches), MB/s.
 
-The raw-wire client sends frames that were built before, and throws away what it fetches, so that the
-broker is what is measured. The floor is the same bytes through a socket into a file, and out of a
-file by sendfile, in this run. Kafka is warmed up with the same load first: the JVM compiles it.
+The raw-wire client sends frames that were built before, and throws away what it fetches, so that
+the broker is what is measured. The floor is the same bytes through a socket into a file, and out of
+a file by sendfile, in this run. Kafka is warmed up with the same load first: the JVM compiles it.
 """
 
 from __future__ import annotations
@@ -133,9 +133,8 @@ def floors(total_bytes: int) -> tuple[float, float]:
             def send_file() -> None:
                 position = 0
                 while position < total_bytes:
-                    position += os.sendfile(
-                        accepted.fileno(), file.fileno(), position, min(LARGE, total_bytes - position)
-                    )
+                    count = min(LARGE, total_bytes - position)
+                    position += os.sendfile(accepted.fileno(), file.fileno(), position, count)
 
             def discard() -> None:
                 buffer = bytearray(LARGE)

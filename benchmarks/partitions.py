@@ -1,7 +1,7 @@
 """Ten thousand partitions on one broker with 1,024 descriptors: creation, memory, restart.
 
-Ten topics of 1,000 partitions; 1 KiB in each partition, and 1 GB in ten of them. Kafka is given a tenth
-of the partitions, and as many descriptors as it asks for.
+Ten topics of 1,000 partitions; 1 KiB in each partition, and 1 GB in ten of them. Kafka is given a
+tenth of the partitions, and as many descriptors as it asks for.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """Start to the first acknowledgement, memory and CPU of an idle broker.
 
 *Start* is formatting, starting, creating a topic and having one record acknowledged by a raw-wire
-client. For pabal it is measured as a server process (from the exec) and inside this process (from the
-``Cluster()`` call).
+client. For pabal it is measured as a server process (from the exec) and inside this process (from
+the ``Cluster()`` call).
 """
 
 from __future__ import annotations

@@ -11,7 +11,7 @@ from conformance.kafka import KafkaBroker, KafkaMissing, KafkaReference
 
 @pytest.fixture(scope="session")
 def kafka() -> KafkaReference:
-    """The reference: a local Apache Kafka. Tests that ask for it are skipped where there is none."""
+    """The reference, a local Apache Kafka. Tests that ask for it are skipped where none is."""
     try:
         return KafkaReference()
     except KafkaMissing as missing:

@@ -1,6 +1,6 @@
-"""Is it Kafka? Each script asks every advertised version of an API on the wire, on Apache Kafka and on
-pabal, and the answers are compared value by value. What must differ (ids, ports, wording) is named;
-the rest is equal or is listed here as a deviation."""
+"""Is it Kafka? Each script asks every advertised version of an API on the wire, on Apache Kafka and
+on pabal, and the answers are compared value by value. What must differ (ids, ports, wording) is
+named; the rest is equal or is listed here as a deviation."""
 
 from __future__ import annotations
 
@@ -418,7 +418,7 @@ def describe_configs(wire: Wire) -> Iterator[tuple[str, Plain]]:
                     include_documentation=synonyms,
                 )
                 for each in answer["results"]:
-                    # Kafka 4.3 formats it into the cluster's settings, for eligible leader replicas.
+                    # Kafka 4.3 formats it into the cluster's settings, for KIP-966.
                     each["configs"] = [
                         one for one in each["configs"] if one["name"] != "min.insync.replicas"
                     ]
@@ -494,7 +494,9 @@ def incremental_alter_configs(wire: Wire) -> Iterator[tuple[str, Plain]]:
                 )
             ],
             "broker back": [
-                resource([("log.retention.ms", DELETE, "")], resource_type=BROKER, resource_name="1")
+                resource(
+                    [("log.retention.ms", DELETE, "")], resource_type=BROKER, resource_name="1"
+                )
             ],
             "all brokers": [
                 resource(

@@ -36,8 +36,9 @@ class KafkaMissing(Exception):
 class KafkaReference:
     """An installation of Apache Kafka.
 
-    The jars are looked for in ``$PABAL_KAFKA_LIBS`` and in ``~/.cache/pabal/kafka-4.3.0/libs``; they
-    are put into the latter through Maven the first time, if there are a JDK of 17 or newer and Maven.
+    The jars are looked for in ``$PABAL_KAFKA_LIBS`` and in ``~/.cache/pabal/kafka-4.3.0/libs``;
+    they are put into the latter through Maven the first time, if there are Maven and a JDK of 17 or
+    newer.
 
     Raises
     ------
@@ -104,7 +105,7 @@ class KafkaReference:
     def _install(libs: Path) -> None:
         maven = shutil.which("mvn")
         if maven is None:
-            raise KafkaMissing("Apache Kafka is not installed, and there is no Maven to get it with")
+            raise KafkaMissing("Apache Kafka is not installed, and there is no Maven to get it by")
         dependencies = [("org.apache.kafka", artifact, VERSION) for artifact in ARTIFACTS]
         dependencies += [
             ("org.apache.logging.log4j", artifact, LOG4J_VERSION)
@@ -150,12 +151,13 @@ class KafkaBroker:
         self.directory = Path(tempfile.mkdtemp(prefix="pabal-kafka-"))
         self.log_dir = self.directory / "data"
         self.port, controller_port = free_ports(2)
+        controller = f"127.0.0.1:{controller_port}"
         properties = {
             "process.roles": "broker,controller",
             "node.id": "1",
-            "listeners": f"PLAINTEXT://127.0.0.1:{self.port},CONTROLLER://127.0.0.1:{controller_port}",
+            "listeners": f"PLAINTEXT://{self.bootstrap_servers},CONTROLLER://{controller}",
             "controller.listener.names": "CONTROLLER",
-            "controller.quorum.bootstrap.servers": f"127.0.0.1:{controller_port}",
+            "controller.quorum.bootstrap.servers": controller,
             "log.dirs": str(self.log_dir),
             "offsets.topic.replication.factor": "1",
             "transaction.state.log.replication.factor": "1",
@@ -165,7 +167,9 @@ class KafkaBroker:
             **config,
         }
         self._properties = self.directory / "server.properties"
-        self._properties.write_text("".join(f"{key}={value}\n" for key, value in properties.items()))
+        self._properties.write_text(
+            "".join(f"{key}={value}\n" for key, value in properties.items())
+        )
         self._process: subprocess.Popen[bytes] | None = None
         try:
             formatted = kafka.tool(

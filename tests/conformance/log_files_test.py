@@ -196,7 +196,8 @@ def test_each_goes_on_where_the_other_stopped(kafka: KafkaReference) -> None:
             CONSUMER,
             *("--bootstrap-server", broker.bootstrap_servers, "--topic", "shared"),
             *("--from-beginning", "--max-messages", "2501", "--timeout-ms", "30000"),
-            *("--formatter-property", "print.key=true", "--formatter-property", "print.offset=true"),
+            *("--formatter-property", "print.key=true"),
+            *("--formatter-property", "print.offset=true"),
         )
         got = consumed.stdout.splitlines()
         assert len(got) == 2501, consumed.stderr

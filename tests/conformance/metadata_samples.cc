@@ -45,8 +45,7 @@ void check(ErrorCode code) {
 io::Task<void> live(runtime::Controller* controller, std::string prefix,
                     std::promise<void>* ended) {
     const std::vector<metadata::Endpoint> endpoints{{"PLAINTEXT", "localhost", 9092, 0}};
-    const std::vector<DirectoryId> directories{
-        DirectoryId(*Uuid::parse("EIXF5NxCWBtx-Zq7OuYNnA"))};
+    const std::vector<DirectoryId> directories{DirectoryId(*Uuid::parse("EIXF5NxCWBtx-Zq7OuYNnA"))};
     auto started = co_await controller->start(endpoints, directories);
     if (!started.ok()) fail(started.error().message);
     const runtime::CallContext call;
@@ -93,8 +92,7 @@ void write(const std::string& directory) {
             Prng random = ports.ports().random.fork("incarnation");
             options.incarnation = Uuid::random(random);
             options.controller_endpoints = {{"CONTROLLER", "localhost", 9093, 0}};
-            controller =
-                std::make_unique<runtime::Controller>(ports.ports(), config, options);
+            controller = std::make_unique<runtime::Controller>(ports.ports(), config, options);
             io::detach(live(controller.get(), prefix, &ended));
         });
         ended.get_future().wait();

@@ -1,4 +1,4 @@
-"""Kafka's protocol on the wire, by an independent codec (kio): one connection, one answer a request."""
+"""Kafka's protocol on the wire, by an independent codec (kio): a connection, an answer each."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ class Wire:
         self._socket.sendall(data)
 
     def ask(self, api: str, version: int, **fields: Plain) -> Plain:
-        """Send a request and return its response: structs as dicts, ids and times as text or numbers.
+        """Send a request and return its response: structs as dicts, ids and times as plain values.
 
         Fields that this version of the message lacks are left out, those that are not given take
         their default or a zero.

@@ -1,7 +1,7 @@
-// Recovery of whatever stands in a partition's directory. The input is a directory: flags, a recovery
-// point, the sizes of three small files, those files, and the rest is the `.log`. Opening it may fail
-// with an error; if it does not, the log can be read to its end, goes on, and is found again as it
-// was.
+// Recovery of whatever stands in a partition's directory. The input is a directory: flags, a
+// recovery point, the sizes of three small files, those files, and the rest is the `.log`. Opening
+// it may fail with an error; if it does not, the log can be read to its end, goes on, and is found
+// again as it was.
 #include <cstdlib>
 #include <cstring>
 
@@ -95,8 +95,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
     const Offset end = log->log_end_offset();
     record::RecordBatchBuilder builder;
     builder.append(now, as_bytes("k"), as_bytes("v"));
-    const auto appended =
-        log->append(record::trusted(builder.build()), LeaderEpoch(1 << 20), now);
+    const auto appended = log->append(record::trusted(builder.build()), LeaderEpoch(1 << 20), now);
     if (!checked) return 0;
     require(appended.ok());
     require(log->truncate_to(end).ok());

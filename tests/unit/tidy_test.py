@@ -34,12 +34,22 @@ RINGS = {
     "bindings": 8,
     "bin": 8,
 }
+# The folders that stand on the simulated ports, and what else each of them may include.
+SIMULATOR = {
+    "sim/client": {"wire", "record"},
+    "sim/cluster": set(),
+    "sim/faults": set(),
+    "sim/workloads": {"wire", "record"},
+    "sim/checkers": set(),
+    "sim/node": {"node", "metadata"},
+}
 PURE = [folder for folder, ring in RINGS.items() if ring in (1, 2)]
 SIMULATED = [folder for folder, ring in RINGS.items() if ring <= 5 and folder != "base"]
 
 # Headers of the operating system and of libraries, and the only folders that may include them.
 BORDERS = {
-    r"<(sys/|unistd|fcntl|poll|netinet|arpa|netdb|signal\.h|asio)": {"os", "bin", "embedded"},
+    r"<(sys/|fcntl|poll|netinet|arpa|netdb|signal\.h|asio)": {"os", "bin", "embedded"},
+    r"<unistd": {"os", "bin", "embedded", "bindings"},  # A fork is told by the process id.
     r"<rocksdb/": {"kv"},
     r"<pybind11/": {"bindings"},
     r"<CLI/": {"bin"},
@@ -83,12 +93,23 @@ def links(folder: str) -> set[str]:
     """The folders that `folder` links, as its CMakeLists.txt says."""
     text = (CPP / folder / "CMakeLists.txt").read_text(encoding="utf-8")
     named = re.search(r"pabal_folder\(\s*\w+\s+LINKS\s+([\w\s]*?)\s*(?:USES|\))", text)
-    return set(named[1].split()) if named else set()
+    if named:
+        return set(named[1].split())
+    linked = re.findall(rf"target_link_libraries\(pabal_{folder} \w+ ([\w\s]*)\)", text)
+    return {name.removeprefix("pabal_") for name in " ".join(linked).split()} & set(RINGS)
+
+
+def included_folders(path: Path) -> Iterator[tuple[int, str]]:
+    for number, line in lines(path):
+        if included := re.match(r'\s*#include "(\w+)/', line):
+            yield number, included[1]
 
 
 def test_every_folder_has_a_ring() -> None:
     folders = {path.name for path in CPP.iterdir() if path.is_dir()} - {"schema"}
     assert folders == set(RINGS)
+    parts = {f"sim/{path.name}" for path in (CPP / "sim").iterdir() if path.is_dir()}
+    assert parts == set(SIMULATOR)
 
 
 @pytest.mark.parametrize("folder", [name for name, ring in RINGS.items() if ring < 7])
@@ -101,10 +122,22 @@ def test_a_folder_links_only_inner_rings_and_listed_neighbours(folder: str) -> N
 def test_a_folder_includes_only_what_it_links(folder: str) -> None:
     allowed = links(folder) | {folder}
     wrong = [
-        f"{place(path, number)} includes {included[1]}/"
+        f"{place(path, number)} includes {included}/"
         for path in sources(folder)
-        for number, line in lines(path)
-        if (included := re.match(r'\s*#include "(\w+)/', line)) and included[1] not in allowed
+        if path.parent.relative_to(CPP).as_posix() not in SIMULATOR
+        for number, included in included_folders(path)
+        if included not in allowed
+    ]
+    assert wrong == []
+
+
+@pytest.mark.parametrize("folder", SIMULATOR)
+def test_the_simulator_knows_a_broker_only_where_it_puts_one_in(folder: str) -> None:
+    wrong = [
+        f"{place(path, number)} includes {included}/"
+        for path in sources(folder)
+        for number, included in included_folders(path)
+        if included not in SIMULATOR[folder] | {"sim", "base", "io"}
     ]
     assert wrong == []
 
@@ -165,15 +198,16 @@ def test_nothing_is_thrown_in_the_core(folder: str) -> None:
 
 def test_each_wait_is_a_statement_of_its_own() -> None:
     lawful = re.compile(
-        r"^\s*(?:(?:const )?auto&? (?:\w+|\[[\w, ]+\]) = |[\w.\[\]>-]+ = |co_return )?"
-        r"co_await [^?{}]*$"
+        r"^\s*(?:(?:if|while) \([^;]*\) |[\w:<>]+ [\w:]+\([^{}]*\) \{ )?"
+        r"(?:(?:const )?(?:[\w:<>*]+&? \w+|auto&? \[[\w, ]+\]) = |[\w.\[\]>-]+ = |co_return )?"
+        r"co_await [^?{}]*(?:; \})?$"
     )
     wrong = [
         f"{place(path, number)}: {line.strip()}"
         for folder in RINGS
         for path in sources(folder)
         for number, line in code_lines(path)
-        if "co_await" in line and not lawful.match(line)
+        if "co_await" in line and (not lawful.match(line) or line.count("co_await") > 1)
     ]
     assert wrong == []
 

@@ -1,4 +1,4 @@
-"""Random messages of every kind, for tests alone: wire_samples/*.cc over tests/unit/wire/sample.h."""
+"""Random messages of every kind, for tests alone: wire_samples/*.cc, over unit/wire/sample.h."""
 
 from cpp_messages import all_messages, condition, header_path, parts
 from text import generated_from
