@@ -18,6 +18,7 @@ class ClusterImage;
 }  // namespace pabal::metadata
 namespace pabal::runtime {
 class Controller;
+class GroupCoordinator;
 class Partitions;
 }  // namespace pabal::runtime
 
@@ -36,6 +37,7 @@ struct Context {
     FetchSessions& fetch_sessions;
     ProducerIds& producer_ids;
     TopicCreation& topic_creation;
+    runtime::GroupCoordinator& groups;
     Metrics& metrics;
     const Logger& log;
     BrokerId broker_id;

@@ -13,5 +13,7 @@ inline constexpr std::int32_t all_topic_operations =
 // idempotent write 12
 inline constexpr std::int32_t all_cluster_operations =
     1 << 5 | 1 << 7 | 1 << 8 | 1 << 9 | 1 << 10 | 1 << 11 | 1 << 12;
+// read 3, delete 6, describe 8, describe configs 10, alter configs 11
+inline constexpr std::int32_t all_group_operations = 1 << 3 | 1 << 6 | 1 << 8 | 1 << 10 | 1 << 11;
 
 }  // namespace pabal::broker

@@ -3,7 +3,9 @@
 #include <algorithm>
 
 #include "io/gate.h"
+#include "metadata/broker_config.h"
 #include "runtime/controller.h"
+#include "runtime/group_coordinator.h"
 #include "wire/create_topics.h"
 
 namespace pabal::broker {
@@ -15,8 +17,9 @@ struct TopicCreation::Creation {
     bool done = false;
 };
 
-TopicCreation::TopicCreation(io::Clock* clock, runtime::Controller* controller, const Logger* log)
-    : clock_(clock), controller_(controller), log_(log) {}
+TopicCreation::TopicCreation(io::Clock* clock, runtime::Controller* controller,
+                             const metadata::BrokerConfig* config, const Logger* log)
+    : clock_(clock), controller_(controller), config_(config), log_(log) {}
 
 TopicCreation::~TopicCreation() {
     ASSERT(running_.empty(), "the controller ends all creations before it goes");
@@ -56,15 +59,42 @@ io::Task<std::map<std::string, ErrorCode>> TopicCreation::create(std::vector<std
     co_return refused;
 }
 
-io::Task<void> TopicCreation::carry_out(std::shared_ptr<Creation> creation) {
+wire::CreateTopicsRequest TopicCreation::request_for(const std::vector<std::string>& names) const {
     wire::CreateTopicsRequest request;
-    for (const std::string& name : creation->names) {
-        wire::CreateTopicsRequest::CreatableTopic topic;
+    for (const std::string& name : names) {
+        auto& topic = request.topics.emplace_back();
         topic.name = name;
         topic.num_partitions = -1;
         topic.replication_factor = -1;
-        request.topics.push_back(std::move(topic));
+        if (name != runtime::group_topic) continue;
+        topic.num_partitions =
+            static_cast<std::int32_t>(config_->integer("offsets.topic.num.partitions"));
+        auto replicas = config_->integer("offsets.topic.replication.factor");
+        if (!config_->is_set("offsets.topic.replication.factor")) {
+            // A single broker serves groups too.
+            std::int64_t brokers = 0;
+            for (const auto& [id, broker] : controller_->image()->brokers())
+                brokers += broker.fenced ? 0 : 1;
+            replicas = std::clamp<std::int64_t>(brokers, 1, replicas);
+        }
+        topic.replication_factor = static_cast<std::int16_t>(replicas);
+        const auto set = [&](std::string setting, std::string value) {
+            auto& config = topic.configs.emplace_back();
+            config.name = std::move(setting);
+            config.value = std::move(value);
+        };
+        set("compression.type", "producer");
+        set("segment.bytes", std::to_string(config_->integer("offsets.topic.segment.bytes")));
+        // The log does not compact yet, and no position may be lost.
+        set("cleanup.policy", "delete");
+        set("retention.ms", "-1");
+        set("retention.bytes", "-1");
     }
+    return request;
+}
+
+io::Task<void> TopicCreation::carry_out(std::shared_ptr<Creation> creation) {
+    wire::CreateTopicsRequest request = request_for(creation->names);
     runtime::CallContext call;
     call.deadline = clock_->now() + Duration::seconds(30);
     wire::CreateTopicsResponse response = co_await controller_->create_topics(

@@ -1,5 +1,6 @@
-// Creates topics that a client asked about and that do not exist (auto.create.topics.enable). One
-// creation per name at a time, however many ask. Lives on the broker's shard.
+// Creates topics that a client asked about and that do not exist (auto.create.topics.enable), and
+// those that coordinators need, which have settings of their own. One creation per name at a time,
+// however many ask. Lives on the broker's shard.
 #pragma once
 
 #include <map>
@@ -16,8 +17,14 @@ namespace pabal::io {
 class Clock;
 class Gate;
 }  // namespace pabal::io
+namespace pabal::metadata {
+class BrokerConfig;
+}
 namespace pabal::runtime {
 class Controller;
+}
+namespace pabal::wire {
+struct CreateTopicsRequest;
 }
 
 namespace pabal::broker {
@@ -25,7 +32,8 @@ namespace pabal::broker {
 class TopicCreation {
 public:
     // All outlive this object.
-    TopicCreation(io::Clock* clock, runtime::Controller* controller, const Logger* log);
+    TopicCreation(io::Clock* clock, runtime::Controller* controller,
+                  const metadata::BrokerConfig* config, const Logger* log);
     ~TopicCreation();
 
     // Ends when every topic of `names` was created or refused, at the latest at `deadline`; the
@@ -39,9 +47,11 @@ public:
 private:
     struct Creation;
     io::Task<void> carry_out(std::shared_ptr<Creation> creation);
+    wire::CreateTopicsRequest request_for(const std::vector<std::string>& names) const;
 
     io::Clock* clock_;
     runtime::Controller* controller_;
+    const metadata::BrokerConfig* config_;
     const Logger* log_;
     std::map<std::string, std::shared_ptr<Creation>> running_;
     io::Gate* idle_waiter_ = nullptr;

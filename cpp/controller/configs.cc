@@ -3,7 +3,6 @@
 #include <algorithm>
 #include <charconv>
 #include <map>
-#include <set>
 #include <string>
 
 namespace pabal::controller {
@@ -172,10 +171,8 @@ Outcome<Response> alter(const Request& request, const BrokerConfig& config,
         return ConfigResource{static_cast<ResourceType>(asked.resource_type), asked.resource_name};
     };
     for (const auto& asked : request.resources) ++times[resource_of(asked)];
-    std::set<ConfigResource> answered;
     for (const auto& asked : request.resources) {
         const ConfigResource resource = resource_of(asked);
-        if (!answered.insert(resource).second) continue;
         auto& result = outcome.response.responses.emplace_back();
         result.resource_type = asked.resource_type;
         result.resource_name = asked.resource_name;

@@ -447,6 +447,7 @@ wire::DescribeQuorumResponse Controller::describe_quorum(const wire::DescribeQuo
                                                          int) const {
     wire::DescribeQuorumResponse response;
     const std::int64_t now = ports_.clock.wall_now().milliseconds;
+    bool told = false;
     for (const auto& asked : request.topics) {
         auto& topic = response.topics.emplace_back();
         topic.topic_name = asked.topic_name;
@@ -474,8 +475,10 @@ wire::DescribeQuorumResponse Controller::describe_quorum(const wire::DescribeQuo
             voter.log_end_offset = quorum_->log_end_offset();
             voter.last_fetch_timestamp = now;
             voter.last_caught_up_timestamp = now;
+            told = true;
         }
     }
+    if (!told) return response;
     auto& node = response.nodes.emplace_back();
     node.node_id = config_.node_id();
     for (const metadata::Endpoint& endpoint : options_.controller_endpoints)

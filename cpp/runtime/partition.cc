@@ -106,6 +106,8 @@ AppendOutcome Partition::append(const Bytes& records, RequiredAcks acks, bool zs
         outcome.error = validated.error().error.code;
         outcome.message = validated.error().error.message;
         outcome.record_errors = validated.error().record_errors;
+        // A refusal of single records tells where the log starts, as Kafka's does.
+        if (!outcome.record_errors.empty()) outcome.log_start_offset = log_->log_start_offset();
         return outcome;
     }
     return append_validated(*validated, log::AppendOrigin::client, now);

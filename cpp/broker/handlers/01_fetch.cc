@@ -186,6 +186,9 @@ private:
             auto& aborted = data.aborted_transactions.emplace();
             for (const auto& transaction : outcome->aborted_transactions)
                 aborted.push_back({transaction.producer, transaction.first_offset});
+        } else if (outcome->error == ErrorCode::unknown_topic_or_partition ||
+                   outcome->error == ErrorCode::unknown_topic_id) {
+            data.aborted_transactions.emplace();  // What is not there has none, says Kafka.
         }
         data.records = std::move(outcome->records);
         if (outcome->error == ErrorCode::none) return;

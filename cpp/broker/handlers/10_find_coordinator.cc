@@ -3,56 +3,97 @@
 // 0-3   one key · 1 key types, error messages · 4 many keys (KIP-699) · 6 share partitions
 // (KIP-932)
 //
-// Neither groups nor transactions are coordinated yet. A group's consumer is told
-// COORDINATOR_NOT_AVAILABLE, on which clients wait and try again; a transactional producer could
-// not be helped by waiting and is told INVALID_REQUEST with the reason.
+// A group's coordinator leads its partition of __consumer_offsets; the topic is created when the
+// first group is asked for, and the answer waits a second for that. Transactions are not
+// coordinated yet: their producer could not be helped by waiting and is told INVALID_REQUEST with
+// the reason.
+#include "broker/cluster_view.h"
 #include "broker/dispatch.h"
+#include "broker/topic_creation.h"
+#include "runtime/group_coordinator.h"
 #include "wire/find_coordinator.h"
 
 namespace pabal::broker {
 namespace {
 
+using Coordinator = wire::FindCoordinatorResponse::Coordinator;
+
 enum class KeyType : std::int8_t { group = 0, transaction = 1, share = 2 };
 
-Error refusal(std::int8_t key_type) {
+void refuse(Coordinator* coordinator, ErrorCode code, std::string message) {
+    coordinator->node_id = no_broker;
+    coordinator->port = -1;
+    coordinator->error_code = code;
+    coordinator->error_message = std::move(message);
+}
+
+std::string why_not_served(std::int8_t key_type) {
     switch (static_cast<KeyType>(key_type)) {
-        case KeyType::group:
-            return Error{ErrorCode::coordinator_not_available,
-                         "this broker does not coordinate consumer groups yet; assign partitions "
-                         "to the consumer by hand"};
         case KeyType::transaction:
-            return Error{ErrorCode::invalid_request,
-                         "this broker does not serve transactions yet; an idempotent producer "
-                         "needs no transactional.id"};
-        case KeyType::share:
-            return Error{ErrorCode::invalid_request, "this broker does not serve share groups yet"};
+            return "this broker does not serve transactions yet; an idempotent producer needs no "
+                   "transactional.id";
+        case KeyType::share: return "this broker does not serve share groups yet";
+        default: return "there is no coordinator of type " + std::to_string(key_type);
     }
-    return Error{ErrorCode::invalid_request,
-                 "there is no coordinator of type " + std::to_string(key_type)};
+}
+
+void find_group(Coordinator* coordinator, const metadata::ClusterImage& image,
+                const ClusterView& view) {
+    auto topic = image.topic(runtime::group_topic);
+    if (!topic) {
+        refuse(coordinator, ErrorCode::coordinator_not_available,
+               "__consumer_offsets does not exist yet");
+        return;
+    }
+    const PartitionIndex index = runtime::group_partition(
+        coordinator->key, static_cast<std::int32_t>(topic->partitions.size()));
+    const BrokerId leader = view.reachable_leader(*topic->partition(index));
+    const metadata::Endpoint* endpoint = leader == no_broker ? nullptr : view.reachable(leader);
+    if (!endpoint) {
+        refuse(coordinator, ErrorCode::coordinator_not_available,
+               "the group's partition of __consumer_offsets has no leader");
+        return;
+    }
+    coordinator->node_id = leader;
+    coordinator->host = endpoint->host;
+    coordinator->port = endpoint->port;
+    coordinator->error_message = "";
 }
 
 }  // namespace
 
 io::Task<wire::FindCoordinatorResponse> handle_find_coordinator(
-    Context*, RequestContext* request, wire::FindCoordinatorRequest message) {
-    Error error = refusal(message.key_type);
-    request->failed(error.code);
-    wire::FindCoordinatorResponse response;
-    if (request->version < 4) {
-        response.error_code = error.code;
-        response.error_message = error.message;
-        response.node_id = no_broker;
-        response.port = -1;
-        co_return response;
+    Context* context, RequestContext* request, wire::FindCoordinatorRequest message) {
+    const bool groups = message.key_type == static_cast<std::int8_t>(KeyType::group);
+    auto image = context->image();
+    if (groups && !image->topic(runtime::group_topic)) {
+        std::vector<std::string> missing{std::string(runtime::group_topic)};
+        Instant deadline = context->clock.now() + Duration::seconds(1);
+        co_await context->topic_creation.create(std::move(missing), deadline);
+        image = context->image();
     }
+    const ClusterView view(*image, request->peer->listener_name);
+    const bool one = request->version < 4;
+    if (one) message.coordinator_keys = {std::move(message.key)};
+    wire::FindCoordinatorResponse response;
     for (std::string& key : message.coordinator_keys) {
-        wire::FindCoordinatorResponse::Coordinator coordinator;
+        Coordinator coordinator;
         coordinator.key = std::move(key);
-        coordinator.node_id = no_broker;
-        coordinator.port = -1;
-        coordinator.error_code = error.code;
-        coordinator.error_message = error.message;
-        response.coordinators.push_back(std::move(coordinator));
+        if (groups) {
+            find_group(&coordinator, *image, view);
+        } else {
+            refuse(&coordinator, ErrorCode::invalid_request, why_not_served(message.key_type));
+        }
+        request->failed(coordinator.error_code);
+        if (one) {
+            response.error_code = coordinator.error_code;
+            response.error_message = std::move(coordinator.error_message);
+            response.node_id = coordinator.node_id;
+            response.host = std::move(coordinator.host);
+            response.port = coordinator.port;
+        } else {
+            response.coordinators.push_back(std::move(coordinator));
+        }
     }
     co_return response;
 }

@@ -20,6 +20,7 @@ io::Task<wire::InitProducerIdResponse> handle_init_producer_id(
                                {"peer", request->peer->address}});
         }
         response.error_code = ErrorCode::invalid_request;
+        response.producer_epoch = no_producer_epoch;
         co_return response;
     }
     Instant deadline = context->clock.now() + Duration::seconds(30);
