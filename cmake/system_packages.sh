@@ -3,7 +3,7 @@
 # More packages can be named as arguments. Says what to do by hand where it may not.
 set -eu
 
-packages="g++ cmake ninja-build pkg-config python3-venv
+packages="g++ cmake ninja-build pkg-config python3-dev python3-venv
 librocksdb-dev libasio-dev libfmt-dev libcli11-dev libtomlplusplus-dev
 libzstd-dev liblz4-dev libsnappy-dev zlib1g-dev libssl-dev
 libgtest-dev libgmock-dev libbenchmark-dev $*"
