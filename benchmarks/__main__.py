@@ -20,4 +20,5 @@ def main() -> None:
         importlib.import_module(f"benchmarks.{name}").run(options.runs)
 
 
-main()
+if __name__ == "__main__":
+    main()

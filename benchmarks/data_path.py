@@ -29,7 +29,7 @@ def produce_raw(server: Server, topic: str, batch: bytes, total_bytes: int) -> t
     """Send the batch again and again, some requests ahead; CPU s/GB and MB/s."""
     with Connection(server.port) as connection:
         frame = memoryview(connection.frame(PRODUCE, 7, produce_body(topic, 0, batch, 1)))
-        count = total_bytes // len(batch)
+        count = -(-total_bytes // len(batch))
         with measured(server.pid) as load:
             sent = 0
             for received in range(count):

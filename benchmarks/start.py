@@ -10,6 +10,8 @@ from __future__ import annotations
 import gc
 import os
 import time
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
 
 import pabal
 from benchmarks.report import Report
@@ -47,25 +49,27 @@ def server(report: Report, make: Make) -> None:
         broker.close()
 
 
-def embedded(report: Report) -> None:
-    """One broker in this process, from the call on."""
+def embedded() -> tuple[float, float]:
+    """One broker in this process, from the call on: ms until the acknowledgement, and MB taken."""
     gc.collect()
     before = resident_bytes(os.getpid())
     began = time.perf_counter()
     with pabal.Cluster(brokers=1) as cluster:
         first_acknowledgement(int(cluster.bootstrap_servers.rsplit(":", 1)[1]))
-        report.add("in process: start to first ack, ms", "pabal",
-                   (time.perf_counter() - began) * 1000, "≤ 25")
+        milliseconds = (time.perf_counter() - began) * 1000
         time.sleep(1)
-        report.add("in process: resident over the interpreter, MB", "pabal",
-                   (resident_bytes(os.getpid()) - before) / 1e6, "≤ 15")
+        return milliseconds, (resident_bytes(os.getpid()) - before) / 1e6
 
 
 def run(runs: int) -> None:
     """Print the table."""
     report = Report("Start, memory, idle")
     for _ in range(runs):
-        embedded(report)
+        # Each in a fresh interpreter: a second start finds memory that the first one left.
+        with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as interpreter:
+            milliseconds, megabytes = interpreter.submit(embedded).result()
+        report.add("in process: start to first ack, ms", "pabal", milliseconds, "≤ 25")
+        report.add("in process: resident over the interpreter, MB", "pabal", megabytes, "≤ 15")
         for make in makers():
             server(report, make)
     report.print()
