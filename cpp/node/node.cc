@@ -11,6 +11,7 @@
 #include "node/log_directories.h"
 #include "runtime/broker_store.h"
 #include "runtime/controller.h"
+#include "runtime/group_coordinator.h"
 #include "runtime/partitions.h"
 
 namespace pabal::node {
@@ -64,6 +65,8 @@ struct Node::Parts {
     // Ends whatever start() has begun; the order of an orderly end.
     io::Task<void> stop();
     io::Task<void> kill();
+    io::Task<void> tell_groups(std::shared_ptr<const metadata::ClusterDelta> delta,
+                               runtime::ImagePointer image);
     void release();
     void failed(const std::string& why);
     void refresh_metrics();
@@ -81,6 +84,7 @@ struct Node::Parts {
     // In the order in which they are made; freed the other way round.
     std::unique_ptr<runtime::BrokerStore> store;
     std::unique_ptr<runtime::Partitions> partitions;
+    std::unique_ptr<runtime::GroupCoordinator> groups;
     std::unique_ptr<runtime::Controller> controller;
     std::unique_ptr<broker::FetchSessions> fetch_sessions;
     std::unique_ptr<broker::ProducerIds> producer_ids;
@@ -197,6 +201,8 @@ io::Task<Status> Node::Parts::start() {
     partitions = std::make_unique<runtime::Partitions>(&ports, &config, store.get(), &log,
                                                        std::move(partition_options));
 
+    groups = std::make_unique<runtime::GroupCoordinator>(&ports, &config, partitions.get(), &log);
+
     runtime::ControllerOptions controller_options;
     controller_options.cluster_id = directories.cluster_id;
     Prng incarnation = ports.random.fork("incarnation");
@@ -217,6 +223,10 @@ io::Task<Status> Node::Parts::start() {
         [this](std::shared_ptr<const metadata::ClusterDelta> delta, runtime::ImagePointer image) {
             return partitions->apply(std::move(delta), std::move(image));
         });
+    controller->subscribe(
+        [this](std::shared_ptr<const metadata::ClusterDelta> delta, runtime::ImagePointer image) {
+            return tell_groups(std::move(delta), std::move(image));
+        });
     controller->on_failure([this](IoError error) { failed(error.message); });
 
     partitions_started = true;
@@ -235,11 +245,12 @@ io::Task<Status> Node::Parts::start() {
         ports.random.fork("fetch sessions"));
     producer_ids =
         std::make_unique<broker::ProducerIds>(&ports.clock, controller.get(), config.node_id());
-    topic_creation = std::make_unique<broker::TopicCreation>(&ports.clock, controller.get(), &log);
+    topic_creation =
+        std::make_unique<broker::TopicCreation>(&ports.clock, controller.get(), &config, &log);
     context = std::unique_ptr<broker::Context>(
         new broker::Context{config, ports.clock, ports.random.fork("handlers"), *controller,
-                            *partitions, *fetch_sessions, *producer_ids, *topic_creation, metrics,
-                            log, config.node_id(), directories.cluster_id});
+                            *partitions, *fetch_sessions, *producer_ids, *topic_creation, *groups,
+                            metrics, log, config.node_id(), directories.cluster_id});
     dispatch = std::make_unique<broker::Dispatch>(context.get());
     connections = std::make_unique<broker::Connections>(context.get(), dispatch.get());
     for (Bound& each : bound) {
@@ -272,7 +283,8 @@ io::Task<void> Node::Parts::stop() {
         connections->stop();
     }
     if (metrics_endpoint) co_await metrics_endpoint->stop();
-    // Ends the waits of fetches and acknowledgements, so that their replies can leave.
+    // Ends the waits of members, fetches and acknowledgements, so that their replies can leave.
+    if (groups) co_await groups->stop();
     if (partitions_started) {
         BrokerEpoch epoch = controller->broker_epoch();
         co_await partitions->stop(epoch);
@@ -297,12 +309,19 @@ io::Task<void> Node::Parts::stop() {
 io::Task<void> Node::Parts::kill() {
     if (connections) connections->reset();
     if (metrics_endpoint) co_await metrics_endpoint->stop();
+    if (groups) co_await groups->stop();
     if (partitions_started) co_await partitions->kill();
     if (controller_started) co_await controller->kill();
     if (connections) co_await connections->ended(Instant::never());
     if (topic_creation) co_await topic_creation->idle();
     if (store) co_await store->close();
     release();
+}
+
+io::Task<void> Node::Parts::tell_groups(std::shared_ptr<const metadata::ClusterDelta> delta,
+                                        runtime::ImagePointer image) {
+    groups->apply(*delta, std::move(image));
+    co_return;
 }
 
 void Node::Parts::release() {
@@ -314,6 +333,7 @@ void Node::Parts::release() {
     producer_ids.reset();
     fetch_sessions.reset();
     controller.reset();
+    groups.reset();
     partitions.reset();
     store.reset();
     bound.clear();
@@ -347,6 +367,7 @@ void Node::Parts::refresh_metrics() {
     gauge("pabal_fetch_sessions", "Fetch sessions that are remembered.", fetch_sessions->size());
     gauge("pabal_request_memory_bytes", "Bytes of requests that are in memory.",
           connections->budget().reserved_bytes());
+    gauge("pabal_groups", "Groups that this broker coordinates.", groups->group_count());
     const runtime::Traffic& traffic = partitions->traffic();
     total("pabal_log_appended_bytes_total", "Bytes of record batches appended.", traffic.bytes_in);
     total("pabal_log_appended_records_total", "Records appended.", traffic.records_in);

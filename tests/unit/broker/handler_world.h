@@ -8,6 +8,7 @@
 #include "broker/producer_ids.h"
 #include "broker/topic_creation.h"
 #include "runtime/controller.h"
+#include "runtime/group_coordinator.h"
 #include "tests/unit/runtime/data_world.h"
 #include "wire/delete_records.h"
 #include "wire/describe_log_dirs.h"
@@ -27,14 +28,17 @@ public:
         EXPECT_TRUE(start().ok());
         controller.emplace(*ports, config, runtime::ControllerOptions());
         producer_ids.emplace(&ports->clock, &*controller, BrokerId(0));
-        topic_creation.emplace(&ports->clock, &*controller, &log);
+        topic_creation.emplace(&ports->clock, &*controller, &config, &log);
+        groups.emplace(&*ports, &config, &*partitions, &log);
         context.reset(new Context{config, ports->clock, Prng(1), *controller, *partitions, sessions,
-                                  *producer_ids, *topic_creation, metrics, log, BrokerId(0),
-                                  "cluster"});
+                                  *producer_ids, *topic_creation, *groups, metrics, log,
+                                  BrokerId(0), "cluster"});
         peer.listener_name = "PLAINTEXT";
     }
     ~HandlerWorld() {
         context.reset();
+        run(groups->stop());
+        groups.reset();
         topic_creation.reset();
         producer_ids.reset();
         controller.reset();
@@ -126,6 +130,7 @@ public:
     std::optional<runtime::Controller> controller;
     std::optional<ProducerIds> producer_ids;
     std::optional<TopicCreation> topic_creation;
+    std::optional<runtime::GroupCoordinator> groups;
     std::unique_ptr<Context> context;
 
 private:

@@ -1,0 +1,221 @@
+#include "runtime/coordinator_log.h"
+
+#include <map>
+
+#include "io/gate.h"
+#include "record/batch_builder.h"
+#include "record/compression.h"
+#include "record/control_record.h"
+#include "record/record.h"
+#include "record/record_batch.h"
+
+namespace pabal::runtime {
+namespace {
+
+using replication::RequiredAcks;
+
+constexpr std::int32_t read_bytes = 1 << 20;
+constexpr std::size_t inflated_limit_bytes = 256u << 20;
+// A batch takes no further request once it is this large.
+constexpr std::size_t batch_bytes = 256 << 10;
+
+// What a client of the coordinator is told of a failed append (Kafka's mapping).
+ErrorCode client_error(ErrorCode error) {
+    switch (error) {
+        case ErrorCode::none: return ErrorCode::none;
+        case ErrorCode::not_leader_or_follower:
+        case ErrorCode::kafka_storage_error:
+        case ErrorCode::fenced_leader_epoch:
+        case ErrorCode::not_coordinator: return ErrorCode::not_coordinator;
+        case ErrorCode::unknown_topic_or_partition:
+        case ErrorCode::not_enough_replicas:
+        case ErrorCode::not_enough_replicas_after_append:
+        case ErrorCode::request_timed_out: return ErrorCode::coordinator_not_available;
+        default: return ErrorCode::unknown_server_error;
+    }
+}
+
+// Replays what is committed: records of a transaction wait for its marker.
+class CommittedReplay {
+public:
+    explicit CommittedReplay(const CoordinatorLog::Replay* replay) : replay_(replay) {}
+
+    Status batch(const Bytes& bytes, const record::RecordBatchView& batch, Offset from) {
+        PABAL_TRY_ASSIGN(Bytes records,
+                         record::inflate_records(bytes, batch, codecs_, inflated_limit_bytes));
+        record::RecordReader reader(batch, records.view());
+        while (true) {
+            PABAL_TRY_ASSIGN(auto record, reader.next());
+            if (!record) return Status();
+            if (record->offset < from || !record->key) continue;
+            if (batch.is_control()) {
+                end_transaction(batch.producer_id(), *record->key);
+                continue;
+            }
+            record::KeyValue pair{slice(records, *record->key), std::nullopt};
+            if (record->value) pair.value = slice(records, *record->value);
+            if (batch.is_transactional()) {
+                // The bytes that were read shall not live as long as the transaction.
+                pair.key = Bytes::copy_of(pair.key.view());
+                if (pair.value) pair.value = Bytes::copy_of(pair.value->view());
+                open_[batch.producer_id()].push_back({std::move(pair), record->offset});
+            } else {
+                (*replay_)(pair, record->offset);
+            }
+        }
+    }
+
+private:
+    struct Held {
+        record::KeyValue record;
+        Offset offset;
+    };
+
+    static Bytes slice(const Bytes& whole, ByteView part) {
+        if (part.empty()) return Bytes();
+        return whole.slice(static_cast<std::size_t>(part.data() - whole.data()), part.size());
+    }
+
+    void end_transaction(ProducerId producer, ByteView key) {
+        const auto type = record::control_record_type(key);
+        auto node = open_.extract(producer);
+        if (!node || type != record::ControlRecordType::commit) return;
+        for (const Held& held : node.mapped()) (*replay_)(held.record, held.offset);
+    }
+
+    const CoordinatorLog::Replay* replay_;
+    record::Codecs codecs_;
+    std::map<ProducerId, std::vector<Held>> open_;
+};
+
+}  // namespace
+
+ErrorCode CoordinatorLog::check_leads() const {
+    if (closed_) return closed_because_;
+    if (!partition_->log() || !partition_->leads() || partition_->leader_epoch() != epoch_)
+        return ErrorCode::not_coordinator;
+    return ErrorCode::none;
+}
+
+io::Task<Status> CoordinatorLog::load(std::shared_ptr<CoordinatorLog> self, Replay replay) {
+    ErrorCode error = self->check_leads();
+    if (error != ErrorCode::none) co_return Error{error, "this broker leads the partition no more"};
+    Offset next = self->partition_->log()->log_start_offset();
+    const Offset end = self->partition_->log()->log_end_offset();
+    if (next >= end) co_return Status();
+    if (self->partition_->high_watermark() < end) {
+        Instant never = Instant::never();
+        error = co_await self->partition_->acknowledged(end, false, RequiredAcks::all, never);
+        if (error != ErrorCode::none)
+            co_return Error{error, "its records did not become committed"};
+    }
+    CommittedReplay committed(&replay);
+    while (next < end) {
+        error = self->check_leads();
+        if (error != ErrorCode::none)
+            co_return Error{error, "this broker leads the partition no more"};
+        ReadOutcome read = self->partition_->read({next}, replication::Isolation::read_uncommitted,
+                                                  read_bytes, true);
+        if (read.error != ErrorCode::none || read.records.empty()) {
+            co_return Error{ErrorCode::kafka_storage_error,
+                            "nothing can be read at offset " + std::to_string(next.value())};
+        }
+        std::optional<Bytes> bytes;
+        std::function<void()> work = [&bytes, &read] { bytes = read.records.flatten(); };
+        co_await self->ports_->disk.run(work);
+        if (!bytes) {
+            co_return Error{ErrorCode::kafka_storage_error,
+                            "the disk failed at offset " + std::to_string(next.value())};
+        }
+        record::BatchWalker walker(bytes->view());
+        while (true) {
+            auto batch = walker.next();
+            if (!batch.ok()) co_return batch.error();
+            if (!*batch) break;
+            Status replayed = committed.batch(*bytes, **batch, next);
+            if (!replayed.ok()) {
+                co_return Error{replayed.error().code,
+                                "the batch at offset " +
+                                    std::to_string((*batch)->base_offset().value()) + " " +
+                                    replayed.error().message};
+            }
+            next = (*batch)->next_offset();
+        }
+    }
+    co_return Status();
+}
+
+void CoordinatorLog::write(const std::shared_ptr<CoordinatorLog>& self,
+                           std::vector<record::KeyValue> records, Done done) {
+    if (self->closed_) {
+        done(self->closed_because_);
+        return;
+    }
+    if (records.empty() && self->pending_.empty() && !self->appending_) {
+        done(ErrorCode::none);
+        return;
+    }
+    self->pending_.push_back({std::move(records), std::move(done)});
+    if (self->appending_) return;
+    self->appending_ = true;
+    // What else this turn brings goes into the same batch.
+    self->ports_->clock.post([self] { io::detach(append_pending(self)); });
+}
+
+io::Task<void> CoordinatorLog::append_pending(std::shared_ptr<CoordinatorLog> self) {
+    while (!self->pending_.empty()) {
+        std::vector<Write> writes;
+        std::size_t size = 0;
+        std::size_t count = 0;
+        for (const Write& write : self->pending_) {
+            if (size > batch_bytes) break;
+            for (const record::KeyValue& record : write.records)
+                size += record.key.size() + (record.value ? record.value->size() : 0);
+            ++count;
+        }
+        const auto taken = self->pending_.begin() + static_cast<std::ptrdiff_t>(count);
+        writes.assign(std::make_move_iterator(self->pending_.begin()),
+                      std::make_move_iterator(taken));
+        self->pending_.erase(self->pending_.begin(), taken);
+        ErrorCode error = self->check_leads();
+        if (error == ErrorCode::none && size > 0) {
+            AppendOutcome appended = self->partition_->append_trusted(
+                self->build(writes), RequiredAcks::all, log::AppendOrigin::coordinator);
+            error = appended.error;
+            if (self->partition_->must_wait(appended, RequiredAcks::all)) {
+                Offset end = appended.end_offset;
+                Instant never = Instant::never();
+                error = co_await self->partition_->acknowledged(end, appended.awaits_flush,
+                                                                RequiredAcks::all, never);
+                if (self->closed_) error = self->closed_because_;
+            }
+        }
+        error = client_error(error);
+        for (Write& write : writes) write.done(error);
+        if (error != ErrorCode::none) self->close(error);
+    }
+    self->appending_ = false;
+}
+
+Bytes CoordinatorLog::build(const std::vector<Write>& writes) const {
+    const WallTime now = ports_->clock.wall_now();
+    record::RecordBatchBuilder builder;
+    for (const Write& write : writes) {
+        for (const record::KeyValue& record : write.records) {
+            std::optional<ByteView> value;
+            if (record.value) value = record.value->view();
+            builder.append(now, record.key.view(), value);
+        }
+    }
+    return builder.build();
+}
+
+void CoordinatorLog::close(ErrorCode error) {
+    if (!closed_) closed_because_ = error;
+    closed_ = true;
+    std::vector<Write> pending = std::move(pending_);
+    pending_.clear();
+    for (Write& write : pending) write.done(closed_because_);
+}
+
+}  // namespace pabal::runtime

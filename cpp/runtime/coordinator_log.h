@@ -1,0 +1,69 @@
+// One partition of a coordinator's topic (__consumer_offsets) as the log of a coordinator machine:
+// loaded record by record when this broker becomes its leader, then written in batches: what is
+// asked for while the previous batch is on its way becomes one append. Whoever asked hears, in the
+// order of asking, when everything up to there is committed. Lives on the partition's shard; held
+// by shared_ptr, since appends outlive whoever closes it.
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <vector>
+
+#include "base/error_code.h"
+#include "base/ids.h"
+#include "base/result.h"
+#include "io/ports.h"
+#include "io/task.h"
+#include "record/key_value.h"
+#include "runtime/partition.h"
+
+namespace pabal::runtime {
+
+class CoordinatorLog {
+public:
+    // Told NONE when committed, else why it is not known to be: the machine's state is then ahead
+    // of the log and has to be loaded again.
+    using Done = std::function<void(ErrorCode)>;
+    using Replay = std::function<void(const record::KeyValue&, Offset)>;
+
+    // `ports` outlives this object.
+    CoordinatorLog(io::Ports* ports, std::shared_ptr<Partition> partition, LeaderEpoch epoch)
+        : ports_(ports), partition_(std::move(partition)), epoch_(epoch) {}
+    CoordinatorLog(const CoordinatorLog&) = delete;
+    CoordinatorLog& operator=(const CoordinatorLog&) = delete;
+
+    LeaderEpoch epoch() const { return epoch_; }
+    bool closed() const { return closed_; }
+
+    // Replays everything that was in the log when this broker became its leader, once that is
+    // committed. Records of transactions are replayed when their commit marker is met. Errors:
+    // NOT_COORDINATOR when closed or no longer the leader, KAFKA_STORAGE_ERROR, CORRUPT_MESSAGE.
+    static io::Task<Status> load(std::shared_ptr<CoordinatorLog> self, Replay replay);
+
+    // Without records: tells when everything that was asked for before is committed, at once if
+    // that is so already. After an error every later write fails too.
+    static void write(const std::shared_ptr<CoordinatorLog>& self,
+                      std::vector<record::KeyValue> records, Done done);
+    // Nothing more is appended; who waits is told `error`.
+    void close(ErrorCode error);
+
+private:
+    struct Write {
+        std::vector<record::KeyValue> records;
+        Done done;
+    };
+
+    static io::Task<void> append_pending(std::shared_ptr<CoordinatorLog> self);
+    Bytes build(const std::vector<Write>& writes) const;
+    ErrorCode check_leads() const;
+
+    io::Ports* ports_;
+    std::shared_ptr<Partition> partition_;
+    LeaderEpoch epoch_;
+    std::vector<Write> pending_;
+    bool appending_ = false;
+    bool closed_ = false;
+    ErrorCode closed_because_ = ErrorCode::not_coordinator;
+};
+
+}  // namespace pabal::runtime

@@ -1,0 +1,509 @@
+#include "runtime/group_coordinator.h"
+
+#include <algorithm>
+
+#include "metadata/broker_config.h"
+#include "runtime/partitions.h"
+
+namespace pabal::runtime {
+namespace {
+
+group::Settings settings_of(const metadata::BrokerConfig& config) {
+    group::Settings settings;
+    settings.min_session_timeout_ms =
+        static_cast<std::int32_t>(config.integer("group.min.session.timeout.ms"));
+    settings.max_session_timeout_ms =
+        static_cast<std::int32_t>(config.integer("group.max.session.timeout.ms"));
+    settings.max_size = static_cast<std::size_t>(config.integer("group.max.size"));
+    settings.initial_rebalance_delay =
+        Duration::milliseconds(config.integer("group.initial.rebalance.delay.ms"));
+    settings.offset_metadata_max_bytes =
+        static_cast<std::size_t>(config.integer("offset.metadata.max.bytes"));
+    settings.offsets_retention =
+        Duration::milliseconds(config.integer("offsets.retention.minutes") * 60'000);
+    return settings;
+}
+
+}  // namespace
+
+PartitionIndex group_partition(std::string_view group, std::int32_t partition_count) {
+    // Java hashes UTF-16 code units; ids beyond the basic plane are two of them.
+    std::uint32_t hash = 0;
+    for (std::size_t at = 0; at < group.size();) {
+        const auto first = static_cast<std::uint8_t>(group[at]);
+        const std::size_t length = first < 0x80 ? 1 : first < 0xE0 ? 2 : first < 0xF0 ? 3 : 4;
+        std::uint32_t code = length == 1 ? first : first & (0x7Fu >> length);
+        for (std::size_t i = 1; i < length && at + i < group.size(); ++i)
+            code = code << 6 | (static_cast<std::uint8_t>(group[at + i]) & 0x3Fu);
+        if (code >= 0x10000) {
+            hash = hash * 31 + (0xD800 + ((code - 0x10000) >> 10));
+            hash = hash * 31 + (0xDC00 + ((code - 0x10000) & 0x3FF));
+        } else {
+            hash = hash * 31 + code;
+        }
+        at += length;
+    }
+    return PartitionIndex(static_cast<std::int32_t>(hash & 0x7FFFFFFF) % partition_count);
+}
+
+struct GroupCoordinator::Active {
+    Active(PartitionIndex partition, std::shared_ptr<CoordinatorLog> coordinator_log,
+           const group::Settings* settings, Prng random)
+        : index(partition), log(std::move(coordinator_log)), machine(settings, random) {}
+
+    PartitionIndex index;
+    std::shared_ptr<CoordinatorLog> log;
+    group::Shard machine;
+    bool loaded = false;
+    std::vector<io::Gate*> waiting;  // For the end of the loading.
+    io::TimerId timer = 0;
+    Instant timer_due = Instant::never();
+};
+
+// A request that waits for the machine's answer.
+struct GroupCoordinator::Call {
+    explicit Call(io::Clock& clock) : gate(clock) {}
+    io::Gate gate;
+    decltype(group::Reply::response) response;
+};
+
+GroupCoordinator::GroupCoordinator(io::Ports* ports, const metadata::BrokerConfig* config,
+                                   Partitions* partitions, const Logger* log)
+    : ports_(ports),
+      partitions_(partitions),
+      log_(log),
+      settings_(settings_of(*config)),
+      commit_timeout_(Duration::milliseconds(config->integer("offsets.commit.timeout.ms"))),
+      expiry_interval_(
+          Duration::milliseconds(config->integer("offsets.retention.check.interval.ms"))),
+      random_(ports->random.fork("groups")) {
+    schedule_expiry();
+}
+
+GroupCoordinator::~GroupCoordinator() {
+    ASSERT(active_.empty() && loading_count_ == 0, "the coordinator is stopped before it goes");
+}
+
+// --- which partitions are ours
+
+void GroupCoordinator::apply(const metadata::ClusterDelta& delta,
+                             std::shared_ptr<const metadata::ClusterImage> image) {
+    if (stopped_) return;
+    const Topic* topic = partitions_->topic(group_topic);
+    partition_count_ = topic ? static_cast<std::int32_t>(topic->image->partitions.size()) : 0;
+    std::vector<ActivePointer> held;
+    for (const auto& [index, active] : active_) held.push_back(active);
+    for (const ActivePointer& active : held) {
+        if (!topic || !topic->partition(active->index)) unload(active, ErrorCode::not_coordinator);
+    }
+    for (std::int32_t i = 0; i < partition_count_; ++i) {
+        const PartitionIndex index(i);
+        if (topic->partition(index)) follow(index, topic->partition(index)->shared_from_this());
+    }
+    for (const auto& [id, change] : delta.topics) {
+        if (!change.deleted || !change.before) continue;
+        for (const auto& [index, active] : active_) {
+            if (!active->loaded) continue;
+            group::Effects effects;
+            active->machine.topic_deleted(change.before->name, id, &effects);
+            carry_out(active, std::move(effects));
+        }
+    }
+}
+
+void GroupCoordinator::follow(PartitionIndex index, const std::shared_ptr<Partition>& partition) {
+    const auto found = active_.find(index);
+    const bool leads = partition->log() && partition->leads();
+    if (found != active_.end()) {
+        const ActivePointer active = found->second;
+        if (leads && active->log->epoch() == partition->leader_epoch()) return;
+        unload(active, ErrorCode::not_coordinator);
+    }
+    if (!leads) return;
+    auto log = std::make_shared<CoordinatorLog>(ports_, partition, partition->leader_epoch());
+    auto active = std::make_shared<Active>(index, std::move(log), &settings_, Prng(random_.next()));
+    active_[index] = active;
+    ++loading_count_;
+    io::detach(load(active));
+}
+
+void GroupCoordinator::unload(const ActivePointer& active, ErrorCode error) {
+    active_.erase(active->index);
+    ports_->clock.cancel(active->timer);
+    active->timer = 0;
+    // Answers that wait for the log first: they were given first.
+    active->log->close(error);
+    group::Effects effects;
+    active->machine.abandon(error, &effects);
+    answer(&effects.replies, error);
+    for (io::Gate* gate : active->waiting) gate->open();
+    active->waiting.clear();
+}
+
+io::Task<void> GroupCoordinator::load(ActivePointer active) {
+    const Instant began = ports_->clock.now();
+    const group::Moment at = moment();
+    CoordinatorLog::Replay replay = [this, active, at](const record::KeyValue& record,
+                                                       Offset offset) {
+        Status replayed = active->machine.replay(record, at);
+        if (!replayed.ok()) {
+            log_->error("passed over a record of __consumer_offsets that cannot be read",
+                        {{"partition", active->index.value()},
+                         {"offset", offset.value()},
+                         {"reason", replayed.error().message}});
+        }
+    };
+    Status status = co_await CoordinatorLog::load(active->log, replay);
+    if (!active->log->closed()) {
+        if (status.ok()) {
+            active->loaded = true;
+            const Duration taken = ports_->clock.now() - began;
+            log_->debug("loaded the groups of a partition",
+                        {{"partition", active->index.value()},
+                         {"groups", active->machine.group_count()},
+                         {"microseconds", taken.to_nanoseconds() / 1000}});
+            arm(active);
+            for (io::Gate* gate : active->waiting) gate->open();
+            active->waiting.clear();
+        } else {
+            log_->error("cannot load the groups of a partition; they are not served here",
+                        {{"partition", active->index.value()}, {"reason", status.error().message}});
+            unload(active, ErrorCode::not_coordinator);
+        }
+    }
+    --loading_count_;
+    if (loading_count_ == 0 && idle_waiter_) idle_waiter_->open();
+}
+
+void GroupCoordinator::reload(const ActivePointer& failed) {
+    const auto found = active_.find(failed->index);
+    if (found == active_.end() || found->second != failed) return;
+    log_->warning("the groups of a partition could not be written; loading them again",
+                  {{"partition", failed->index.value()}});
+    unload(failed, ErrorCode::not_coordinator);
+    const Topic* topic = partitions_->topic(group_topic);
+    Partition* partition = topic ? topic->partition(failed->index) : nullptr;
+    if (partition) follow(failed->index, partition->shared_from_this());
+}
+
+io::Task<void> GroupCoordinator::stop() {
+    stopped_ = true;
+    ports_->clock.cancel(expiry_timer_);
+    while (!active_.empty()) {
+        const ActivePointer active = active_.begin()->second;
+        unload(active, ErrorCode::not_coordinator);
+    }
+    if (loading_count_ == 0) co_return;
+    io::Gate gate(ports_->clock);
+    idle_waiter_ = &gate;
+    co_await gate.opened(Instant::never());
+    idle_waiter_ = nullptr;
+}
+
+GroupCoordinator::ActivePointer GroupCoordinator::find(std::string_view group) const {
+    if (partition_count_ == 0) return nullptr;
+    const auto found = active_.find(group_partition(group, partition_count_));
+    return found == active_.end() ? nullptr : found->second;
+}
+
+io::Task<Result<GroupCoordinator::ActivePointer>> GroupCoordinator::serving(std::string group) {
+    ActivePointer active = find(group);
+    if (!active) {
+        co_return Error{ErrorCode::not_coordinator,
+                        "this broker does not coordinate the group " + group};
+    }
+    if (active->loaded) co_return active;
+    ErrorCode error = co_await loaded(active);
+    if (error != ErrorCode::none) co_return Error{error, "the group's partition is being loaded"};
+    co_return active;
+}
+
+io::Task<ErrorCode> GroupCoordinator::loaded(ActivePointer active) {
+    if (!active->loaded) {
+        io::Gate gate(ports_->clock);
+        active->waiting.push_back(&gate);
+        Instant deadline = ports_->clock.now() + load_patience;
+        bool opened = co_await gate.opened(deadline);
+        if (!opened) std::erase(active->waiting, &gate);
+    }
+    if (active->log->closed()) co_return ErrorCode::not_coordinator;
+    co_return active->loaded ? ErrorCode::none : ErrorCode::coordinator_load_in_progress;
+}
+
+// --- carrying out what the machine asks
+
+group::Moment GroupCoordinator::moment() const {
+    return {ports_->clock.policy_now(), ports_->clock.wall_now()};
+}
+
+void GroupCoordinator::carry_out(const ActivePointer& active, group::Effects effects) {
+    if (effects.records.empty() && effects.replies.empty()) return;
+    auto replies = std::make_shared<std::vector<group::Reply>>(std::move(effects.replies));
+    CoordinatorLog::write(active->log, std::move(effects.records),
+                          [this, active, replies](ErrorCode error) {
+                              answer(replies.get(), error);
+                              if (error != ErrorCode::none) reload(active);
+                          });
+}
+
+io::Task<ErrorCode> GroupCoordinator::written(ActivePointer active, group::Effects effects) {
+    struct Outcome {
+        explicit Outcome(io::Clock& clock) : gate(clock) {}
+        io::Gate gate;
+        ErrorCode error = ErrorCode::none;
+        bool known = false;
+    };
+    auto outcome = std::make_shared<Outcome>(ports_->clock);
+    auto replies = std::make_shared<std::vector<group::Reply>>(std::move(effects.replies));
+    CoordinatorLog::Done done = [this, active, replies, outcome](ErrorCode error) {
+        outcome->error = error;
+        outcome->known = true;
+        outcome->gate.open();
+        answer(replies.get(), error);
+        if (error != ErrorCode::none) reload(active);
+    };
+    CoordinatorLog::write(active->log, std::move(effects.records), std::move(done));
+    if (!outcome->known) {
+        Instant deadline = ports_->clock.now() + commit_timeout_;
+        co_await outcome->gate.opened(deadline);
+    }
+    co_return outcome->known ? outcome->error : ErrorCode::coordinator_not_available;
+}
+
+void GroupCoordinator::answer(std::vector<group::Reply>* replies, ErrorCode error) {
+    for (group::Reply& reply : *replies) {
+        const auto found = calls_.find(reply.call);
+        if (found == calls_.end()) continue;
+        if (error != ErrorCode::none)
+            std::visit(
+                [&](auto& response) {
+                    response = {};
+                    response.error_code = error;
+                },
+                reply.response);
+        found->second->response = std::move(reply.response);
+        found->second->gate.open();
+        calls_.erase(found);
+    }
+}
+
+void GroupCoordinator::arm(const ActivePointer& active) {
+    const Instant due = active->machine.deadline();
+    if (due == active->timer_due && active->timer != 0) return;
+    // A timer that comes too early finds nothing to do and is set anew.
+    if (active->timer != 0 && active->timer_due < due) return;
+    ports_->clock.cancel(active->timer);
+    active->timer = 0;
+    active->timer_due = due;
+    if (due == Instant::never()) return;
+    active->timer = ports_->clock.at_policy(due, [this, active] { elapsed(active); });
+}
+
+void GroupCoordinator::elapsed(const ActivePointer& active) {
+    active->timer = 0;
+    active->timer_due = Instant::never();
+    group::Effects effects;
+    active->machine.elapsed(moment(), &effects);
+    carry_out(active, std::move(effects));
+    if (!active->log->closed()) arm(active);
+}
+
+void GroupCoordinator::schedule_expiry() {
+    const Instant due = ports_->clock.policy_now() + expiry_interval_;
+    expiry_timer_ = ports_->clock.at_policy(due, [this] { expire(); });
+}
+
+void GroupCoordinator::expire() {
+    std::vector<ActivePointer> held;
+    for (const auto& [index, active] : active_) held.push_back(active);
+    for (const ActivePointer& active : held) {
+        if (!active->loaded) continue;
+        group::Effects effects;
+        active->machine.expire_offsets(moment(), &effects);
+        carry_out(active, std::move(effects));
+    }
+    schedule_expiry();
+}
+
+std::size_t GroupCoordinator::group_count() const {
+    std::size_t count = 0;
+    for (const auto& [index, active] : active_) count += active->machine.group_count();
+    return count;
+}
+
+// --- requests
+
+io::Task<wire::JoinGroupResponse> GroupCoordinator::join(wire::JoinGroupRequest request,
+                                                         group::Joiner joiner) {
+    wire::JoinGroupResponse response;
+    Result<ActivePointer> active = co_await serving(request.group_id);
+    if (!active.ok()) {
+        response.error_code = active.error().code;
+        response.member_id = request.member_id;
+        co_return response;
+    }
+    Call call(ports_->clock);
+    joiner.call = ++last_call_;
+    calls_[joiner.call] = &call;
+    group::Effects effects;
+    (*active)->machine.join(request, joiner, moment(), &effects);
+    carry_out(*active, std::move(effects));
+    if (!(*active)->log->closed()) arm(*active);
+    // Every member is answered or forgotten within its rebalance time-out.
+    co_await call.gate.opened(Instant::never());
+    co_return std::get<wire::JoinGroupResponse>(std::move(call.response));
+}
+
+io::Task<wire::SyncGroupResponse> GroupCoordinator::sync(wire::SyncGroupRequest request) {
+    wire::SyncGroupResponse response;
+    Result<ActivePointer> active = co_await serving(request.group_id);
+    if (!active.ok()) {
+        response.error_code = active.error().code;
+        co_return response;
+    }
+    Call call(ports_->clock);
+    const group::CallId id = ++last_call_;
+    calls_[id] = &call;
+    group::Effects effects;
+    (*active)->machine.sync(request, id, moment(), &effects);
+    carry_out(*active, std::move(effects));
+    if (!(*active)->log->closed()) arm(*active);
+    co_await call.gate.opened(Instant::never());
+    // The machine answers a sync with a sync's answer; an unloaded shard only with an error.
+    co_return std::get<wire::SyncGroupResponse>(std::move(call.response));
+}
+
+io::Task<wire::HeartbeatResponse> GroupCoordinator::heartbeat(wire::HeartbeatRequest request) {
+    wire::HeartbeatResponse response;
+    Result<ActivePointer> active = co_await serving(request.group_id);
+    response.error_code =
+        active.ok() ? (*active)->machine.heartbeat(request, moment()) : active.error().code;
+    // Kafka's: a member that asks while its group is loaded goes on.
+    if (response.error_code == ErrorCode::coordinator_load_in_progress)
+        response.error_code = ErrorCode::none;
+    co_return response;
+}
+
+io::Task<wire::LeaveGroupResponse> GroupCoordinator::leave(wire::LeaveGroupRequest request) {
+    wire::LeaveGroupResponse response;
+    Result<ActivePointer> active = co_await serving(request.group_id);
+    if (!active.ok()) {
+        response.error_code = active.error().code;
+        co_return response;
+    }
+    group::Effects effects;
+    response = (*active)->machine.leave(request, moment(), &effects);
+    arm(*active);
+    ErrorCode error = co_await written(*active, std::move(effects));
+    if (error != ErrorCode::none) {
+        response.members.clear();
+        response.error_code = error;
+    }
+    co_return response;
+}
+
+io::Task<wire::OffsetCommitResponse> GroupCoordinator::commit(wire::OffsetCommitRequest request,
+                                                              int version) {
+    wire::OffsetCommitResponse response;
+    Result<ActivePointer> active = co_await serving(request.group_id);
+    ErrorCode error = active.ok() ? ErrorCode::none : active.error().code;
+    group::Effects effects;
+    if (active.ok()) {
+        response = (*active)->machine.commit(request, version, moment(), &effects);
+        error = co_await written(*active, std::move(effects));
+    }
+    if (error == ErrorCode::none) co_return response;
+    response.topics.clear();
+    for (const auto& topic : request.topics) {
+        auto& answered = response.topics.emplace_back();
+        answered.name = topic.name;
+        answered.topic_id = topic.topic_id;
+        for (const auto& partition : topic.partitions)
+            answered.partitions.push_back({partition.partition_index, error});
+    }
+    co_return response;
+}
+
+io::Task<wire::OffsetFetchResponse::OffsetFetchResponseGroup> GroupCoordinator::fetch(
+    wire::OffsetFetchRequest::OffsetFetchRequestGroup request) {
+    wire::OffsetFetchResponse::OffsetFetchResponseGroup response;
+    response.group_id = request.group_id;
+    Result<ActivePointer> active = co_await serving(request.group_id);
+    if (!active.ok()) {
+        response.error_code = active.error().code;
+        co_return response;
+    }
+    response = (*active)->machine.fetch(request);
+    // What is told is committed.
+    group::Effects nothing;
+    ErrorCode error = co_await written(*active, std::move(nothing));
+    if (error != ErrorCode::none) {
+        response.topics.clear();
+        response.error_code = error;
+    }
+    co_return response;
+}
+
+io::Task<wire::OffsetDeleteResponse> GroupCoordinator::delete_offsets(
+    wire::OffsetDeleteRequest request) {
+    wire::OffsetDeleteResponse response;
+    Result<ActivePointer> active = co_await serving(request.group_id);
+    if (!active.ok()) {
+        response.error_code = active.error().code;
+        co_return response;
+    }
+    group::Effects effects;
+    response = (*active)->machine.delete_offsets(request, moment(), &effects);
+    ErrorCode error = co_await written(*active, std::move(effects));
+    if (error != ErrorCode::none) {
+        response.topics.clear();
+        response.error_code = error;
+    }
+    co_return response;
+}
+
+io::Task<wire::DescribeGroupsResponse::DescribedGroup> GroupCoordinator::describe(
+    std::string group) {
+    wire::DescribeGroupsResponse::DescribedGroup described;
+    described.group_id = group;
+    Result<ActivePointer> active = co_await serving(group);
+    if (!active.ok()) {
+        described.error_code = active.error().code;
+        co_return described;
+    }
+    described = (*active)->machine.describe(group);
+    group::Effects nothing;
+    ErrorCode error = co_await written(*active, std::move(nothing));
+    if (error != ErrorCode::none) {
+        described = {};
+        described.group_id = group;
+        described.error_code = error;
+    }
+    co_return described;
+}
+
+io::Task<wire::ListGroupsResponse> GroupCoordinator::list() {
+    wire::ListGroupsResponse response;
+    std::vector<ActivePointer> held;
+    for (const auto& [index, active] : active_) held.push_back(active);
+    for (ActivePointer active : held) {
+        ErrorCode error = co_await loaded(active);
+        if (error == ErrorCode::none) {
+            active->machine.list(&response.groups);
+        } else if (error == ErrorCode::coordinator_load_in_progress) {
+            response.error_code = error;
+        }
+    }
+    co_return response;
+}
+
+io::Task<ErrorCode> GroupCoordinator::delete_group(std::string group) {
+    Result<ActivePointer> active = co_await serving(group);
+    if (!active.ok()) co_return active.error().code;
+    group::Effects effects;
+    ErrorCode refused = (*active)->machine.delete_group(group, &effects);
+    ErrorCode error = co_await written(*active, std::move(effects));
+    co_return error != ErrorCode::none ? error : refused;
+}
+
+}  // namespace pabal::runtime
