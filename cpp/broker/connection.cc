@@ -82,9 +82,13 @@ io::Task<void> Connection::run() {
         if (calls_.empty()) {
             if (input_ended_ || (end_of_stream_ && unparsed_.empty())) break;
             bool awaits_memory = long_frame_ && !long_frame_->reserved;
-            if (awaits_memory || shared_.budget->exhausted()) {
+            // Who has memory for a frame waits for the rest of it, not for more memory.
+            if (awaits_memory || (!long_frame_ && shared_.budget->exhausted())) {
                 std::size_t needed = awaits_memory ? long_frame_->length : 1;
+                waiting_memory_ = true;
                 bool granted = co_await shared_.budget->reserve(needed, Instant::never());
+                waiting_memory_ = false;
+                last_active_ = shared_.context->clock.now();
                 if (!granted) break;
                 if (awaits_memory) {
                     fill_long_frame();

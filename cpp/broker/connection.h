@@ -80,8 +80,9 @@ public:
 
     const Peer& peer() const { return peer_; }
     // Link time of the last byte that was received or taken by the peer; never() while a request
-    // is being worked on, as the peer then waits for us.
+    // is being worked on or waits for memory, as the peer then waits for us.
     Instant idle_since() const {
+        if (waiting_memory_) return Instant::never();
         return calls_.empty() || writing_ ? last_active_ : Instant::never();
     }
 
@@ -124,13 +125,14 @@ private:
     Rope output_;
     std::optional<io::Gate> wake_;
     Instant last_active_;
-    bool watching_ = false;       // watch_input runs.
-    bool waiting_input_ = false;  // run waits for input and for nothing else.
-    bool input_ready_ = false;    // There may be something to read.
-    bool end_of_stream_ = false;  // The peer sends nothing more.
-    bool input_ended_ = false;    // No more frames are taken; ends after the replies that are due.
-    bool closing_ = false;        // No more replies leave.
-    bool broken_ = false;         // The stream is of no use any more.
+    bool watching_ = false;        // watch_input runs.
+    bool waiting_input_ = false;   // run waits for input and for nothing else.
+    bool waiting_memory_ = false;  // run waits for the byte budget.
+    bool input_ready_ = false;     // There may be something to read.
+    bool end_of_stream_ = false;   // The peer sends nothing more.
+    bool input_ended_ = false;     // No more frames are taken; ends after the replies that are due.
+    bool closing_ = false;         // No more replies leave.
+    bool broken_ = false;          // The stream is of no use any more.
     bool writing_ = false;
 };
 
