@@ -78,6 +78,9 @@ public:
     virtual IoResult<std::unique_ptr<DirectoryLock>> lock(const std::string& path) = 0;
     virtual IoResult<std::uint64_t> free_bytes(const std::string& path) = 0;
     virtual IoResult<std::uint64_t> total_bytes(const std::string& path) = 0;
+    // Names the time since the machine came up: while it is the same, whatever was written is
+    // there, synced or not. Empty if nobody knows.
+    virtual std::string boot_id() const { return {}; }
 
     // Carries `work` out on the disk pool; the caller goes on on its shard when it is done. What
     // `work` touches must be safe from that thread.

@@ -349,6 +349,11 @@ void PartitionLog::renamed(std::string directory) {
     state_->directory = std::move(directory);
 }
 
+std::string PartitionLog::file_of(Offset offset) const {
+    const auto base = state_->segments[state_->segment_of(offset)]->base();
+    return file_path(state_->directory, base, log_suffix);
+}
+
 const std::optional<LogRepair>& PartitionLog::repair() const {
     return state_->repair;
 }

@@ -64,6 +64,9 @@ struct LogCheckpoint {
     Offset recovery_point{0};             // Everything below is known to be on disk and valid.
     Offset high_watermark{0};             // Not used by the log itself.
     bool clean_shutdown = false;          // Then nothing needs to be scanned.
+    // The machine has not gone down since the log was open last: the kernel kept every write, so
+    // that damage before whole batches cannot be the trace of a lost one.
+    bool writes_survived = false;
     std::optional<LogStanding> standing;  // At `recovery_point`; a hint that is checked.
 };
 
@@ -86,6 +89,7 @@ struct AppendedBatch {
 struct LogRepair {
     std::string path;  // Of the `.log` that held what is no batch.
     std::int64_t position = 0;
+    Offset offset;  // Where the log ends now.
     std::int64_t dropped_bytes = 0;  // With those of later segments.
     std::string reason;
 };
@@ -218,6 +222,8 @@ public:
     std::int64_t size_bytes() const;
     std::size_t segment_count() const;
     const std::string& directory() const;
+    // The `.log` that holds `offset`, for messages.
+    std::string file_of(Offset offset) const;
     // The directory was renamed by the caller (deletion, move): files follow.
     void renamed(std::string directory);
     const LogConfig& config() const;

@@ -12,7 +12,8 @@ namespace pabal::log {
 namespace {
 
 constexpr std::uint64_t max_epoch_file_bytes = 16 << 20;
-constexpr std::int64_t sector_bytes = 512;  // What a disk writes as a whole, or not.
+constexpr char way_out[] =
+    ". Restore the file, or move the directory away to give up its records";
 
 bool ends_with(std::string_view name, std::string_view suffix) {
     return name.size() >= suffix.size() && name.substr(name.size() - suffix.size()) == suffix;
@@ -37,11 +38,11 @@ private:
     IoStatus scan();
     // Leaves `expected_` behind the last valid batch; true if the segment ended in order.
     IoResult<bool> scan_segment(std::size_t index, std::int64_t position);
-    IoStatus damaged(std::size_t index, std::int64_t position, const std::string& reason,
-                     std::int64_t claimed_end, std::int64_t file_size);
+    IoStatus damaged(std::size_t index, std::int64_t position, std::int64_t file_size,
+                     const std::string& reason);
+    IoStatus damaged_between(std::size_t index);
     IoResult<std::int64_t> valid_batch_after(const io::File& file, std::int64_t position,
                                              std::int64_t end) const;
-    IoResult<bool> is_torn(const io::File& file, std::int64_t position, std::int64_t end) const;
     IoStatus drop_segments_after(std::size_t index);
     IoStatus recover_producers();
 
@@ -284,34 +285,20 @@ IoStatus Recovery::scan() {
         if (index > first) {
             position = 0;
             if (segment.base() != expected_ && !log_.config.compacted) {
-                // The segment before lost its end.
-                const Segment& before = *log_.segments[index - 1];
-                log_.repair = LogRepair{path(before.base()), before.size(), 0,
-                                        "it ends at offset " + std::to_string(expected_.value()) +
-                                            ", but the next segment begins at " +
-                                            std::to_string(segment.base().value())};
-                if (expected_ < checkpoint_.recovery_point) {
-                    return IoError{0, log_.repair->path + " " + log_.repair->reason +
-                                          "; this is below the recovery point " +
-                                          std::to_string(checkpoint_.recovery_point.value())};
-                }
-                PABAL_TRY(drop_segments_after(index - 1));
+                PABAL_TRY(damaged_between(index));
                 break;
             }
             expected_ = std::max(expected_, segment.base());
         }
         PABAL_TRY_ASSIGN(const bool whole, scan_segment(index, position));
-        if (!whole) {
-            PABAL_TRY(drop_segments_after(index));
-            break;
-        }
+        if (!whole) break;
         if (index + 1 < log_.segments.size()) PABAL_TRY(segment.close_for_appends());
     }
     log_.log_end = expected_;
     if (log_.log_end < checkpoint_.recovery_point) {
         // Lawful only if it was truncated and the checkpoint not yet written again.
         const Segment& last = log_.active();
-        log_.repair = LogRepair{path(last.base()), last.size(), 0,
+        log_.repair = LogRepair{path(last.base()), last.size(), log_.log_end, 0,
                                 "it ends at offset " + std::to_string(log_.log_end.value()) +
                                     ", below the recovery point " +
                                     std::to_string(checkpoint_.recovery_point.value())};
@@ -360,41 +347,62 @@ IoResult<bool> Recovery::scan_segment(std::size_t index, std::int64_t position) 
     log_.unflushed_bytes += segment.size() - position;
     if (scanner.stop() == BatchScanner::Stop::end) return true;
 
-    std::int64_t claimed_end = file_size;
-    if (reason.empty()) {
-        reason = scanner.reason();
-    } else {
-        claimed_end = scanner.next_position();
-    }
-    PABAL_TRY(damaged(index, scanner.position(), reason, claimed_end, file_size));
+    if (reason.empty()) reason = scanner.reason();
+    PABAL_TRY(damaged(index, scanner.position(), file_size, reason));
     return false;
 }
 
-// Decides between a torn end, which is cut, and lost data, which is an error.
-IoStatus Recovery::damaged(std::size_t index, std::int64_t position, const std::string& reason,
-                           std::int64_t claimed_end, std::int64_t file_size) {
+// Decides between the trace of a crash, which is cut, and lost data, which is an error.
+IoStatus Recovery::damaged(std::size_t index, std::int64_t position, std::int64_t file_size,
+                           const std::string& reason) {
     Segment& segment = *log_.segments[index];
-    PABAL_TRY_ASSIGN(const auto file, segment.file());
     const std::string place = path(segment.base()) + " is damaged at position " +
                               std::to_string(position) + " (offset " +
                               std::to_string(expected_.value()) + "): " + reason;
     if (expected_ < checkpoint_.recovery_point) {
         return IoError{0, place + "; this is below the recovery point " +
                               std::to_string(checkpoint_.recovery_point.value()) +
-                              ", so records that were safely on disk are lost"};
+                              ", so records that were safely on disk are lost" + way_out};
     }
-    PABAL_TRY_ASSIGN(const std::int64_t valid, valid_batch_after(*file, position + 1, file_size));
-    if (valid >= 0) {
-        PABAL_TRY_ASSIGN(const bool torn, is_torn(*file, position, std::min(claimed_end, valid)));
-        if (!torn) {
-            return IoError{0, place + "; valid batches follow at position " +
-                                  std::to_string(valid) +
-                                  ", so this is no torn end of the log. Restore the file, or move "
-                                  "the partition's directory away to give up its records"};
+    if (checkpoint_.writes_survived) {
+        PABAL_TRY_ASSIGN(const auto file, segment.file());
+        PABAL_TRY_ASSIGN(const std::int64_t valid,
+                         valid_batch_after(*file, position + 1, file_size));
+        if (valid >= 0 || index + 1 < log_.segments.size()) {
+            return IoError{0, place + "; " +
+                                  (valid >= 0 ? "valid batches follow at position " +
+                                                    std::to_string(valid)
+                                              : std::string("later segments follow")) +
+                                  " and the machine did not go down, so no crash did this" +
+                                  way_out};
         }
     }
-    log_.repair = LogRepair{path(segment.base()), position, file_size - position, reason};
-    return segment.truncate(position, expected_);
+    log_.repair =
+        LogRepair{path(segment.base()), position, expected_, file_size - position, reason};
+    PABAL_TRY(segment.truncate(position, expected_));
+    PABAL_TRY(drop_segments_after(index));
+    PABAL_TRY_ASSIGN(const auto file, segment.file());
+    return file->sync();
+}
+
+// The segment before `index` ends early, with a whole batch: its last writes are missing.
+IoStatus Recovery::damaged_between(std::size_t index) {
+    const Segment& before = *log_.segments[index - 1];
+    const std::string reason = "it ends at offset " + std::to_string(expected_.value()) +
+                               ", but the next segment begins at " +
+                               std::to_string(log_.segments[index]->base().value());
+    if (expected_ < checkpoint_.recovery_point) {
+        return IoError{0, path(before.base()) + ": " + reason +
+                              "; this is below the recovery point " +
+                              std::to_string(checkpoint_.recovery_point.value()) +
+                              ", so records that were safely on disk are lost" + way_out};
+    }
+    if (checkpoint_.writes_survived) {
+        return IoError{0, path(before.base()) + ": " + reason +
+                              "; the machine did not go down, so no crash did this" + way_out};
+    }
+    log_.repair = LogRepair{path(before.base()), before.size(), expected_, 0, reason};
+    return drop_segments_after(index - 1);
 }
 
 // The first position from which a whole batch of a later offset can be read, or -1.
@@ -425,32 +433,17 @@ IoResult<std::int64_t> Recovery::valid_batch_after(const io::File& file, std::in
     return std::int64_t{-1};
 }
 
-// A sector that never reached the disk reads as zeros, as far as the batch reaches into it.
-IoResult<bool> Recovery::is_torn(const io::File& file, std::int64_t position,
-                                 std::int64_t end) const {
-    std::uint8_t sector[sector_bytes];
-    for (std::int64_t at = position; at < end;) {
-        const std::int64_t next = std::min(end, (at / sector_bytes + 1) * sector_bytes);
-        const auto size = static_cast<std::size_t>(next - at);
-        PABAL_TRY_ASSIGN(const std::size_t read,
-                         file.read(static_cast<std::uint64_t>(at), {sector, size}));
-        const bool zeros = std::all_of(sector, sector + read, [](auto byte) { return byte == 0; });
-        // The first bytes of a base offset are zeros anyhow.
-        if (zeros && !(at == position && size < sizeof(std::int64_t))) return true;
-        at = next;
-    }
-    return false;
-}
-
+// What was cut must not come back: another loss of power could put it behind the records that
+// take its place, as if it had been appended there. So a repair is synced.
 IoStatus Recovery::drop_segments_after(std::size_t index) {
+    if (log_.segments.size() == index + 1) return {};
     // From the end, so that another crash leaves no hole.
     while (log_.segments.size() > index + 1) {
         log_.repair->dropped_bytes += log_.active().size();
         PABAL_TRY(log_.active().remove_files());
         log_.segments.pop_back();
-        log_.new_names = true;
     }
-    return {};
+    return log_.disk.sync_directory(log_.directory);
 }
 
 IoStatus Recovery::recover_producers() {

@@ -4,6 +4,9 @@
 #include <fcntl.h>
 #include <sys/stat.h>
 #include <sys/statvfs.h>
+#ifdef __APPLE__
+#include <sys/sysctl.h>
+#endif
 #include <sys/uio.h>
 #include <unistd.h>
 
@@ -280,6 +283,21 @@ IoResult<std::uint64_t> Disk::total_bytes(const std::string& path) {
         return system_error(errno, "cannot tell the size of the file system of " + path);
     }
     return static_cast<std::uint64_t>(status.f_blocks) * status.f_frsize;
+}
+
+std::string Disk::boot_id() const {
+#ifdef __APPLE__
+    char id[64] = {};
+    std::size_t size = sizeof id - 1;
+    return sysctlbyname("kern.bootsessionuuid", id, &size, nullptr, 0) == 0 ? id : "";
+#else
+    std::string id(36, '\0');
+    const int file = ::open("/proc/sys/kernel/random/boot_id", O_RDONLY | O_CLOEXEC);
+    if (file < 0) return {};
+    const auto count = ::read(file, id.data(), id.size());
+    ::close(file);
+    return count == static_cast<ssize_t>(id.size()) ? id : std::string();
+#endif
 }
 
 io::Task<void> Disk::run(std::function<void()> work) {

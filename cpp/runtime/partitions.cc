@@ -232,11 +232,12 @@ void Partitions::append_failed(Partition* partition, const std::string& why) {
     }
     if (!partition->log_->usable() && !partition->reopening_ && !stopping_) {
         partition->reopening_ = true;
-        io::detach(reopen(partition->shared_from_this()));
+        io::detach(reopen(partition->shared_from_this(), log::LogCheckpoint()));
     }
 }
 
-io::Task<void> Partitions::reopen(std::shared_ptr<Partition> partition) {
+io::Task<void> Partitions::reopen(std::shared_ptr<Partition> partition,
+                                  log::LogCheckpoint checkpoint) {
     const Background background(this);
     // Not within the append that failed.
     io::Turn turn(ports_->clock);
@@ -246,12 +247,12 @@ io::Task<void> Partitions::reopen(std::shared_ptr<Partition> partition) {
     if (partition->log_) {
         opening.path = partition->log_->directory();
         opening.checkpoint = partition->log_->checkpoint();
+        opening.checkpoint.writes_survived = true;
         const auto old = partition->shut();
     } else {
         opening.path = partition->directory()->path + '/' +
                        partition_directory_name(partition->topic_name(), partition->id().partition);
-        const NamedPartition name(partition->topic_name(), partition->id().partition.value());
-        opening.checkpoint = left_behind(partition->id(), name).value_or(log::LogCheckpoint());
+        opening.checkpoint = checkpoint;
     }
     while (!stopping_ && !partition->deleted_ && partition->directory()->online()) {
         opening.config = partition->config_;

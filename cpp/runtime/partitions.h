@@ -43,6 +43,8 @@ struct LogDirectory {
     DirectoryId id;
     std::size_t partition_count = 0;
     std::string failure;  // Not empty: offline, for this reason.
+    bool machine_stayed_up = false;  // Since its logs were brought up by the last run.
+    bool all_opened = true;          // None of its partitions failed to open at the start.
 
     bool online() const { return failure.empty(); }
 };
@@ -174,6 +176,7 @@ private:
     io::Task<void> delete_partitions(std::vector<std::shared_ptr<Partition>> partitions);
     io::Task<void> finish_first_delta();
     io::Task<void> import_files();
+    io::Task<void> mark_boot();
     io::Task<void> in_chunks(std::size_t count, std::function<void(std::size_t, std::size_t)> work);
     io::Task<void> run_chunks(Chunks* chunks);
 
@@ -182,7 +185,8 @@ private:
     io::Task<void> retain_for_ever();
     io::Task<void> remove_after(std::vector<std::string> paths, Duration delay);
     io::Task<void> remove_deleted_segments(std::shared_ptr<Partition> partition, Duration delay);
-    io::Task<void> reopen(std::shared_ptr<Partition> partition);
+    // `checkpoint` is of a log that was not open yet; one that is speaks for itself.
+    io::Task<void> reopen(std::shared_ptr<Partition> partition, log::LogCheckpoint checkpoint);
     void flush_largest();
     void arm_flush_timer(Instant due);
     void flush_overdue();

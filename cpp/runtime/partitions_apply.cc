@@ -6,6 +6,7 @@
 #include "io/gate.h"
 #include "io/ports.h"
 #include "metadata/broker_config.h"
+#include "runtime/boot_mark.h"
 #include "runtime/broker_store.h"
 #include "runtime/opening.h"
 #include "runtime/partition_directory.h"
@@ -55,6 +56,7 @@ io::Task<Status> Partitions::start() {
                 continue;
             }
             looks[i].files = std::move(*files);
+            log_directories_[i]->machine_stayed_up = machine_stayed_up(*disk, path);
             // What happens from here on is not covered by the last run's farewell.
             if (looks[i].files.clean_shutdown)
                 looks[i].status = remove_clean_shutdown_marker(*disk, path);
@@ -217,6 +219,7 @@ void Partitions::prepare_openings(Topic* topic, const std::set<PartitionIndex>& 
         if (on_disk) {
             opening.checkpoint = left_behind(id, name).value_or(log::LogCheckpoint());
             opening.checkpoint.clean_shutdown = clean_shutdown_;
+            opening.checkpoint.writes_survived = directory->machine_stayed_up;
             opening.unique = Uuid::random(ports_->random);
         }
         opening.on_disk = on_disk;
@@ -270,9 +273,19 @@ void Partitions::finish(Opening* opening) {
                       {{"directory", opening->path}, {"now", opening->set_aside}});
     }
     if (opening->result && opening->result->ok()) {
-        partition.opened(std::move(*opening->result).value(), opening->checkpoint.high_watermark);
+        auto log = std::move(*opening->result).value();
+        if (const auto& repair = log->repair()) {
+            log_->warning("a log was cut off at its first damaged batch",
+                          {{"file", repair->path},
+                           {"position", repair->position},
+                           {"offset", repair->offset.value()},
+                           {"dropped_bytes", repair->dropped_bytes},
+                           {"why", repair->reason}});
+        }
+        partition.opened(std::move(log), opening->checkpoint.high_watermark);
         return;
     }
+    partition.directory()->all_opened = false;
     const auto error =
         opening->result ? opening->result->error() : IoError{0, "the disk pool did not open it"};
     log_->error("a partition cannot be opened; it stays offline",
@@ -282,7 +295,7 @@ void Partitions::finish(Opening* opening) {
                  {"why", error.message}});
     if (may_pass(error) && !stopping_ && !partition.reopening_) {
         partition.reopening_ = true;
-        io::detach(reopen(opening->partition));
+        io::detach(reopen(opening->partition, opening->checkpoint));
     }
 }
 
@@ -424,7 +437,29 @@ io::Task<void> Partitions::finish_first_delta() {
         each_partition([&](Partition& partition) { save_checkpoint(partition); });
         io::detach(import_files());
     }
+    io::detach(mark_boot());
     io::detach(retain_for_ever());
+}
+
+io::Task<void> Partitions::mark_boot() {
+    const Background background(this);
+    io::Disk* disk = &ports_->disk;
+    std::vector<std::string> directories;
+    for (const auto& directory : log_directories_) {
+        // A log that is still shut may be torn since an earlier boot.
+        const bool whole = directory->online() && directory->all_opened;
+        if (whole && !directory->machine_stayed_up) directories.push_back(directory->path);
+    }
+    if (directories.empty()) co_return;
+    std::string failure;
+    std::function<void()> work = [disk, &directories, &failure] {
+        for (const auto& directory : directories) {
+            const auto written = write_boot_mark(*disk, directory);
+            if (!written.ok()) failure = written.error().message;
+        }
+    };
+    co_await disk->run(work);
+    if (!failure.empty()) log_->warning("cannot note the machine's boot", {{"why", failure}});
 }
 
 // Once the store has what Kafka's files said, the files must not speak any more: after a crash they

@@ -225,6 +225,7 @@ void Disk::for_each_inode(const std::function<void(Inode&)>& visit) {
 }
 
 void Disk::power_lost() {
+    ++boots_;
     fuse_ = 0;
     blown_ = nullptr;
     locks_.clear();

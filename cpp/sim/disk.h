@@ -83,6 +83,9 @@ public:
         return capacity_bytes_ > used_bytes_ ? capacity_bytes_ - used_bytes_ : 0;
     }
 
+    // How often the machine came up.
+    std::uint64_t boots() const { return boots_; }
+
     // Calls `blown` in the midst of the `operations`-th next call that changes something: a write
     // may have been done in part by then. It has to kill the process before it returns.
     void blow_after(std::uint64_t operations, std::function<void()> blown);
@@ -137,6 +140,7 @@ private:
     Prng pool_random_;
     std::uint64_t capacity_bytes_;
     std::uint64_t used_bytes_ = 0;
+    std::uint64_t boots_ = 1;
     std::uint64_t last_inode_ = 0;
     std::uint64_t last_group_ = 0;
     std::shared_ptr<Inode> root_;

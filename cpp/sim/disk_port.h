@@ -30,6 +30,7 @@ public:
     IoResult<std::unique_ptr<io::DirectoryLock>> lock(const std::string& path) override;
     IoResult<std::uint64_t> free_bytes(const std::string& path) override;
     IoResult<std::uint64_t> total_bytes(const std::string& path) override;
+    std::string boot_id() const override { return "boot-" + std::to_string(disk_.boots()); }
     io::Task<void> run(std::function<void()> work) override;
 
 private:

@@ -153,7 +153,35 @@ TEST(RecoveryTest, ATornEndOfZerosIsCut) {
     }
 }
 
-TEST(RecoveryTest, DamageBeforeValidBatchesIsAnErrorThatNamesThePlace) {
+// After a loss of power any write since the last sync may be missing, whatever came after it.
+TEST(RecoveryTest, TheLogIsCutAtTheFirstDamagedBatch) {
+    MemoryDisk disk;
+    auto log = open_log(disk);
+    for (int i = 0; i < 10; ++i) must_append(*log, {.value_bytes = 300});
+    const auto size = disk.bytes(first_segment).size() / 10;
+    for (const std::size_t at : {std::size_t{200}, std::size_t{11}, std::size_t{8}, std::size_t{16},
+                                 std::size_t{18}, std::size_t{7}}) {
+        MemoryDisk torn = disk;
+        torn.bytes(first_segment)[4 * size + at] ^= 0x10;
+        const auto syncs = torn.syncs;
+        auto again = open_log(torn);
+        ASSERT_TRUE(again);
+        EXPECT_EQ(again->log_end_offset(), Offset(4));
+        EXPECT_GT(torn.syncs, syncs) << "what was cut could come back behind what is appended now";
+        ASSERT_TRUE(again->repair().has_value());
+        EXPECT_EQ(again->repair()->path, first_segment);
+        EXPECT_EQ(again->repair()->position, static_cast<std::int64_t>(4 * size));
+        EXPECT_EQ(again->repair()->offset, Offset(4));
+        EXPECT_EQ(again->repair()->dropped_bytes, static_cast<std::int64_t>(6 * size));
+        EXPECT_EQ(torn.bytes(first_segment).size(), 4 * size);
+        EXPECT_EQ(must_append(*again), Offset(4));
+    }
+}
+
+// The kernel keeps what a killed process wrote: what is damaged before whole batches rotted.
+TEST(RecoveryTest, DamageWhileTheMachineStayedUpIsAnErrorThatNamesThePlace) {
+    LogCheckpoint checkpoint;
+    checkpoint.writes_survived = true;
     MemoryDisk disk;
     auto log = open_log(disk);
     for (int i = 0; i < 10; ++i) must_append(*log, {.value_bytes = 300});
@@ -164,7 +192,7 @@ TEST(RecoveryTest, DamageBeforeValidBatchesIsAnErrorThatNamesThePlace) {
         MemoryDisk rotten = disk;
         rotten.bytes(first_segment)[4 * size + at] ^= 0x10;
         const auto before = rotten.bytes(first_segment);
-        auto opened = PartitionLog::open(rotten, directory, {}, {}, noon);
+        auto opened = PartitionLog::open(rotten, directory, {}, checkpoint, noon);
         ASSERT_FALSE(opened.ok()) << at;
         EXPECT_NE(opened.error().message.find(first_segment), std::string::npos);
         EXPECT_NE(opened.error().message.find("position " + std::to_string(4 * size)),
@@ -176,8 +204,18 @@ TEST(RecoveryTest, DamageBeforeValidBatchesIsAnErrorThatNamesThePlace) {
     // The last batch cannot be told from a torn write.
     MemoryDisk rotten = disk;
     rotten.bytes(first_segment)[9 * size + 200] ^= 0x10;
-    auto opened = open_log(rotten);
+    auto opened = open_log(rotten, {}, checkpoint);
     EXPECT_EQ(opened->log_end_offset(), Offset(9));
+    // Nor a segment that lost its end from one that was never written to it, but that others follow.
+    MemoryDisk holed;
+    written(holed, 24).reset();
+    const std::size_t whole = holed.bytes(first_segment).size();
+    for (const std::size_t left : {whole - 5, whole / 2, std::size_t{0}}) {
+        holed.bytes(first_segment).resize(left);
+        auto refused = PartitionLog::open(holed, directory, small_segments(), checkpoint, noon);
+        ASSERT_FALSE(refused.ok()) << left;
+        EXPECT_NE(refused.error().message.find(first_segment), std::string::npos);
+    }
 }
 
 TEST(RecoveryTest, BelowTheRecoveryPointNothingMayBeMissing) {
