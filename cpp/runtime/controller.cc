@@ -11,6 +11,7 @@
 #include "controller/leadership.h"
 #include "controller/topics.h"
 #include "io/gate.h"
+#include "log/partition_log.h"
 #include "metadata/image_loader.h"
 #include "metadata/record.h"
 #include "metadata/snapshot.h"
@@ -171,6 +172,14 @@ io::Task<Status> Controller::start(std::vector<metadata::Endpoint> endpoints,
                                    std::vector<DirectoryId> directories) {
     auto opened = quorum_->open([this](const MetadataEntry& entry) { return replay(entry); });
     if (!opened.ok()) co_return Error{ErrorCode::kafka_storage_error, opened.error().message};
+    if (const auto* repair = quorum_->repair(); repair && options_.log) {
+        options_.log->warning("the metadata log was cut off at its first damaged batch",
+                              {{"file", repair->path},
+                               {"position", repair->position},
+                               {"offset", repair->offset.value()},
+                               {"dropped_bytes", repair->dropped_bytes},
+                               {"why", repair->reason}});
+    }
     // Whoever began the transaction no longer leads.
     state_->loader.abandon_transaction();
     state_->head = state_->loader.image();

@@ -28,6 +28,7 @@ Quorum::Quorum(io::Ports ports, QuorumOptions options)
     : ports_(std::move(ports)),
       options_(std::move(options)),
       directory_(options_.directory + "/__cluster_metadata-0"),
+      mark_(&ports_.disk, directory_),
       machine_(options_.node_id) {}
 
 Quorum::~Quorum() = default;
@@ -50,6 +51,9 @@ LeaderEpoch Quorum::epoch() const {
 }
 Offset Quorum::high_watermark() const {
     return machine_.high_watermark();
+}
+const log::LogRepair* Quorum::repair() const {
+    return log_ && log_->repair() ? &*log_->repair() : nullptr;
 }
 Offset Quorum::log_start_offset() const {
     return log_->log_start_offset();
@@ -97,11 +101,24 @@ IoStatus Quorum::open_log() {
     config.retention_milliseconds = -1;
     log::LogCheckpoint checkpoint;
     if (latest_snapshot_) checkpoint.log_start_offset = latest_snapshot_->end_offset;
+    PABAL_TRY_ASSIGN(const auto mark, mark_.read());
+    if (mark) {
+        checkpoint.recovery_point = mark->end;
+        checkpoint.writes_survived = mark->stayed_up;
+    }
     PABAL_TRY_ASSIGN(log_, log::PartitionLog::open(ports_.disk, directory_, config, checkpoint,
                                                    ports_.clock.wall_now()));
     // A snapshot that was finished before the log was synced up to it stands for all of it.
     if (latest_snapshot_ && log_->log_end_offset() < latest_snapshot_->end_offset)
         PABAL_TRY(log_->truncate_fully_and_start_at(latest_snapshot_->end_offset));
+    const Offset end = log_->log_end_offset();
+    if (mark && end < mark->end) {
+        return IoError{0, log_->file_of(end) + " ends at offset " + std::to_string(end.value()) +
+                              ", but everything below " + std::to_string(mark->end.value()) +
+                              " was synced there once, so changes that were confirmed are lost. "
+                              "Restore the file, or remove " +
+                              mark_.path() + " to go on without them"};
+    }
     durable_end_ = log_->log_start_offset();
     return {};
 }
@@ -149,14 +166,16 @@ IoStatus Quorum::read_log(const std::function<Status(const MetadataEntry&)>& rep
                                   std::to_string(next.value())};
         record::BatchWalker walker(*bytes);
         auto wrong = [&](const Error& error) {
-            return IoError{0, directory_ + ", at offset " + std::to_string(next.value()) + ": " +
-                                  error.message};
+            return IoError{0, log_->file_of(next) + " is damaged at offset " +
+                                  std::to_string(next.value()) + ": " + error.message};
         };
         for (;;) {
             auto batch = walker.next();
             if (!batch.ok()) return wrong(batch.error());
             if (!*batch) break;
             const record::RecordBatchView& view = **batch;
+            if (!view.crc_is_right())
+                return wrong({ErrorCode::corrupt_message, "the checksum of its batch is wrong"});
             if (view.compression() != record::Compression::none)
                 return wrong({ErrorCode::corrupt_message,
                               "the batch is compressed, which metadata never is"});
@@ -232,7 +251,7 @@ struct Quorum::Sync {
 
 // The state's new name and the log's are made durable by one sync of their directory; nothing of
 // either counts before.
-IoStatus Quorum::sync_all(io::Disk& disk, Sync& sync) {
+IoStatus Quorum::sync_all(io::Disk& disk, Sync& sync, SyncedMark& mark) {
     if (sync.state) {
         const std::string path = sync.directory + "/quorum-state";
         const std::string text = sync.state->text();
@@ -246,6 +265,8 @@ IoStatus Quorum::sync_all(io::Disk& disk, Sync& sync) {
     PABAL_TRY(sync.flush.run());
     if (sync.state) PABAL_TRY(disk.sync_directory(sync.directory));
     if (!sync.parent.empty()) PABAL_TRY(disk.sync_directory(sync.parent));
+    // Nobody relies on it yet; a full disk must not fail what is durable already.
+    static_cast<void>(mark.write(sync.end));
     return {};
 }
 
@@ -272,7 +293,10 @@ io::Task<void> Quorum::sync_until_done() {
         sync.flush = std::move(prepared).value();
         io::Disk* disk = &ports_.disk;
         Sync* work = &sync;
-        std::function<void()> run = [disk, work] { work->outcome = sync_all(*disk, *work); };
+        SyncedMark* mark = &mark_;
+        std::function<void()> run = [disk, work, mark] {
+            work->outcome = sync_all(*disk, *work, *mark);
+        };
         co_await ports_.disk.run(run);
         if (!sync.outcome.ok()) {
             fail(sync.outcome.error());

@@ -19,10 +19,12 @@
 #include "io/task.h"
 #include "metadata/snapshot.h"
 #include "raft/quorum.h"
+#include "runtime/synced_mark.h"
 
 namespace pabal::log {
 class PartitionLog;
-}
+struct LogRepair;
+}  // namespace pabal::log
 
 namespace pabal::runtime {
 
@@ -50,11 +52,13 @@ public:
 
     // Reads quorum-state, the newest whole snapshot and the log behind it, and hands every record
     // to `replay`, in order; makes the files if there are none. Blocks (start-up). An error names
-    // the file.
+    // the file; what was committed is never given up silently (metadata-never-lost).
     IoStatus open(const std::function<Status(const MetadataEntry&)>& replay);
     // True if open() found neither log nor snapshot: the caller proposes the bootstrap records.
     bool fresh() const { return fresh_; }
     std::optional<metadata::SnapshotId> latest_snapshot() const { return latest_snapshot_; }
+    // What open() had to cut away: never anything that was synced. Null if the log was whole.
+    const log::LogRepair* repair() const;
 
     // Stands for election; with one voter this node leads at once, in the next epoch. Nothing is
     // on disk yet: the first sync covers quorum-state and what is proposed meanwhile.
@@ -93,7 +97,7 @@ private:
     IoStatus read_log(const std::function<Status(const MetadataEntry&)>& replay);
     IoStatus load_snapshot(const std::function<Status(const MetadataEntry&)>& replay);
     Result<Offset> append_ready(Result<Offset> last);
-    static IoStatus sync_all(io::Disk& disk, Sync& sync);
+    static IoStatus sync_all(io::Disk& disk, Sync& sync, SyncedMark& mark);
     void start_sync();
     io::Task<void> sync_until_done();
     io::Task<void> drain();
@@ -102,6 +106,7 @@ private:
     io::Ports ports_;
     QuorumOptions options_;
     std::string directory_;
+    SyncedMark mark_;  // Written on the disk pool, by one sync at a time.
     raft::Quorum machine_;
     std::unique_ptr<log::PartitionLog> log_;
     bool fresh_ = false;
