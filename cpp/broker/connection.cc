@@ -52,6 +52,7 @@ io::Task<void> Connection::run() {
     while (!broken_) {
         if (may_read()) read_input();
         start_work();
+        if (calls_.size() > 1 || end_of_stream_ || input_ended_) release_parked();
         collect_replies();
         if (!output_.empty() && !broken_) {
             release_read_buffer();
@@ -122,6 +123,7 @@ io::Task<void> Connection::run() {
     } else {
         stream_->close();
     }
+    release_parked();
     while (working() || watching_) {
         wake_.emplace(shared_.context->clock);
         co_await wake_->opened(Instant::never());
@@ -313,6 +315,14 @@ io::Task<void> Connection::work_on(Work* work) {
     work->done = true;
     if (!work->answer.close_because.empty()) input_ended_ = true;
     wake();
+}
+
+// A heartbeat that waits for news gives way to whatever comes behind it.
+void Connection::release_parked() {
+    for (auto& work : calls_) {
+        if (work->started && !work->done && work->call.request.parked)
+            work->call.request.parked->open();
+    }
 }
 
 void Connection::collect_replies() {

@@ -103,6 +103,7 @@ private:
     void take_frame(Bytes frame, std::size_t reserved_bytes);
     void start_work();
     void collect_replies();
+    void release_parked();
     void refuse(std::string_view why);
     void release_read_buffer();
     void wake();

@@ -10,6 +10,10 @@
 #include "base/error_code.h"
 #include "base/time.h"
 
+namespace pabal::io {
+class Gate;
+}
+
 namespace pabal::broker {
 
 // Which table of APIs a listener serves (law "served means served").
@@ -41,6 +45,10 @@ struct RequestContext {
     bool close_connection = false;
     // Set by the handler: the first error that the response carries, for metrics and the log.
     ErrorCode first_error = ErrorCode::none;
+
+    // Set by a handler that holds its answer back until there is news: the connection opens it when
+    // its client has something else to say, or is gone.
+    io::Gate* parked = nullptr;
 
     void failed(ErrorCode code) {
         if (first_error == ErrorCode::none) first_error = code;

@@ -84,7 +84,10 @@ wire::CreateTopicsRequest TopicCreation::request_for(const std::vector<std::stri
             config.value = std::move(value);
         };
         set("compression.type", "producer");
-        set("segment.bytes", std::to_string(config_->integer("offsets.topic.segment.bytes")));
+        constexpr std::int64_t least_segment_bytes = 1 << 20;  // A topic's segment.bytes has it.
+        set("segment.bytes",
+            std::to_string(
+                std::max(config_->integer("offsets.topic.segment.bytes"), least_segment_bytes)));
         // The log does not compact yet, and no position may be lost.
         set("cleanup.policy", "delete");
         set("retention.ms", "-1");

@@ -144,6 +144,11 @@ ErrorCode Shard::heartbeat(const wire::HeartbeatRequest& request, Moment moment)
     return group ? group->classic.heartbeat(request, moment) : ErrorCode::unknown_member_id;
 }
 
+Duration Shard::park_heartbeat(const wire::HeartbeatRequest& request, CallId call) {
+    Group* group = find(request.group_id);
+    return group ? group->classic.park_heartbeat(request.member_id, call) : Duration();
+}
+
 wire::LeaveGroupResponse Shard::leave(const wire::LeaveGroupRequest& request, Moment moment,
                                       Effects* effects) {
     wire::LeaveGroupResponse response;

@@ -45,6 +45,8 @@ public:
               Effects* effects);
     void sync(const wire::SyncGroupRequest& request, CallId call, Moment moment, Effects* effects);
     ErrorCode heartbeat(const wire::HeartbeatRequest& request, Moment moment);
+    // ClassicGroup::park_heartbeat.
+    Duration park_heartbeat(const wire::HeartbeatRequest& request, CallId call);
     wire::LeaveGroupResponse leave(const wire::LeaveGroupRequest& request, Moment moment,
                                    Effects* effects);
 

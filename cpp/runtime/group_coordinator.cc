@@ -86,8 +86,7 @@ GroupCoordinator::~GroupCoordinator() {
 
 // --- which partitions are ours
 
-void GroupCoordinator::apply(const metadata::ClusterDelta& delta,
-                             std::shared_ptr<const metadata::ClusterImage> image) {
+void GroupCoordinator::apply(const metadata::ClusterDelta& delta) {
     if (stopped_) return;
     const Topic* topic = partitions_->topic(group_topic);
     partition_count_ = topic ? static_cast<std::int32_t>(topic->image->partitions.size()) : 0;
@@ -373,15 +372,31 @@ io::Task<wire::SyncGroupResponse> GroupCoordinator::sync(wire::SyncGroupRequest 
     co_return std::get<wire::SyncGroupResponse>(std::move(call.response));
 }
 
-io::Task<wire::HeartbeatResponse> GroupCoordinator::heartbeat(wire::HeartbeatRequest request) {
+io::Task<wire::HeartbeatResponse> GroupCoordinator::heartbeat(wire::HeartbeatRequest request,
+                                                              io::Gate** parked) {
     wire::HeartbeatResponse response;
+    const ActivePointer known = find(request.group_id);
+    // Whoever had to wait for the group already is answered at once.
+    const bool at_once = !known || !known->loaded;
     Result<ActivePointer> active = co_await serving(request.group_id);
     response.error_code =
         active.ok() ? (*active)->machine.heartbeat(request, moment()) : active.error().code;
     // Kafka's: a member that asks while its group is loaded goes on.
     if (response.error_code == ErrorCode::coordinator_load_in_progress)
         response.error_code = ErrorCode::none;
-    co_return response;
+    if (at_once || response.error_code != ErrorCode::none) co_return response;
+    const group::CallId id = ++last_call_;
+    const Duration patience = (*active)->machine.park_heartbeat(request, id);
+    if (patience <= Duration()) co_return response;
+    Call call(ports_->clock);
+    calls_[id] = &call;
+    *parked = &call.gate;
+    Instant deadline = ports_->clock.now() + patience;
+    co_await call.gate.opened(deadline);
+    *parked = nullptr;
+    // Still there: the machine had no news.
+    if (calls_.erase(id) > 0) co_return response;
+    co_return std::get<wire::HeartbeatResponse>(std::move(call.response));
 }
 
 io::Task<wire::LeaveGroupResponse> GroupCoordinator::leave(wire::LeaveGroupRequest request) {

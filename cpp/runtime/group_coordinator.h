@@ -59,15 +59,15 @@ public:
 
     // After Partitions::apply of the same news: takes over partitions that this broker leads now,
     // leaves others, forgets the offsets of topics that are gone.
-    void apply(const metadata::ClusterDelta& delta,
-               std::shared_ptr<const metadata::ClusterImage> image);
+    void apply(const metadata::ClusterDelta& delta);
     // Whoever waits is told NOT_COORDINATOR; afterwards every call is. Ends when nothing of this
     // object runs any more.
     io::Task<void> stop();
 
     io::Task<wire::JoinGroupResponse> join(wire::JoinGroupRequest request, group::Joiner joiner);
     io::Task<wire::SyncGroupResponse> sync(wire::SyncGroupRequest request);
-    io::Task<wire::HeartbeatResponse> heartbeat(wire::HeartbeatRequest request);
+    // Held back while there is nothing new; `*parked` is then a gate that ends the waiting.
+    io::Task<wire::HeartbeatResponse> heartbeat(wire::HeartbeatRequest request, io::Gate** parked);
     io::Task<wire::LeaveGroupResponse> leave(wire::LeaveGroupRequest request);
     // The topics of the request exist and have names and ids.
     io::Task<wire::OffsetCommitResponse> commit(wire::OffsetCommitRequest request, int version);

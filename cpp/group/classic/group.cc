@@ -179,6 +179,7 @@ void ClassicGroup::replace_static_member(const wire::JoinGroupRequest& request,
     // Two of them cannot both be this instance (KIP-345).
     if (old.joining != 0) refuse_join(old.joining, old_id, ErrorCode::fenced_instance_id, effects);
     if (old.syncing != 0) refuse_sync(old.syncing, ErrorCode::fenced_instance_id, effects);
+    end_heartbeat(&old, ErrorCode::fenced_instance_id, effects);
     old.joining = 0;
     old.syncing = 0;
     old.id = new_id;
@@ -272,6 +273,8 @@ void ClassicGroup::rebalance(Moment moment, Effects* effects) {
     if (state_ == GroupState::completing_rebalance)
         cancel_syncs(ErrorCode::rebalance_in_progress, moment, effects);
     sync_deadline_ = Instant::never();
+    for (auto& [id, member] : members_)
+        end_heartbeat(&member, ErrorCode::rebalance_in_progress, effects);
     const bool initial = state_ == GroupState::empty;
     transition(GroupState::preparing_rebalance, moment);
     const Duration delay = settings_->initial_rebalance_delay;
@@ -479,6 +482,25 @@ ErrorCode ClassicGroup::heartbeat(const wire::HeartbeatRequest& request, Moment 
                                                      : ErrorCode::none;
 }
 
+Duration ClassicGroup::park_heartbeat(const std::string& member, CallId call) {
+    const auto found = members_.find(member);
+    if (found == members_.end() || state_ == GroupState::preparing_rebalance) return Duration();
+    found->second.beating = call;
+    // Below the time-outs of connections that clients are known to set, and often enough for the
+    // session, which began with the heartbeat.
+    constexpr std::int64_t longest_ms = 4'000;
+    return Duration::milliseconds(
+        std::min<std::int64_t>(found->second.session_timeout_ms / 3, longest_ms));
+}
+
+void ClassicGroup::end_heartbeat(Member* member, ErrorCode error, Effects* effects) {
+    if (member->beating == 0) return;
+    wire::HeartbeatResponse response;
+    response.error_code = error;
+    effects->replies.push_back({member->beating, std::move(response)});
+    member->beating = 0;
+}
+
 std::vector<wire::LeaveGroupResponse::MemberResponse> ClassicGroup::leave(
     const wire::LeaveGroupRequest& request, Moment moment, Effects* effects) {
     std::vector<wire::LeaveGroupResponse::MemberResponse> responses;
@@ -535,7 +557,8 @@ ErrorCode ClassicGroup::commit(const std::string& member,
 void ClassicGroup::remove_member(const std::string& member_id, ErrorCode error, Effects* effects) {
     auto node = members_.extract(member_id);
     if (!node) return;
-    const Member& member = node.mapped();
+    Member& member = node.mapped();
+    end_heartbeat(&member, error, effects);
     if (member.joining != 0) refuse_join(member.joining, "", error, effects);
     if (member.syncing != 0) refuse_sync(member.syncing, error, effects);
     if (member.instance_id) static_members_.erase(*member.instance_id);
@@ -595,6 +618,7 @@ void ClassicGroup::abandon(ErrorCode error, Effects* effects) {
     for (auto& [id, member] : members_) {
         if (member.joining != 0) refuse_join(member.joining, id, error, effects);
         if (member.syncing != 0) refuse_sync(member.syncing, error, effects);
+        end_heartbeat(&member, error, effects);
         member.joining = 0;
         member.syncing = 0;
     }

@@ -72,6 +72,10 @@ public:
               Prng* random, Effects* effects);
     void sync(const wire::SyncGroupRequest& request, CallId call, Moment moment, Effects* effects);
     ErrorCode heartbeat(const wire::HeartbeatRequest& request, Moment moment);
+    // After a heartbeat that found nothing new: `call` is answered when there is something. Returns
+    // how long that may be waited for, zero if not at all. An answer to a call that was given up is
+    // for nobody.
+    Duration park_heartbeat(const std::string& member, CallId call);
     // One answer for each member of the request, in its order.
     std::vector<wire::LeaveGroupResponse::MemberResponse> leave(
         const wire::LeaveGroupRequest& request, Moment moment, Effects* effects);
@@ -106,6 +110,7 @@ private:
         Bytes assignment;
         CallId joining = 0;  // Its JoinGroup that waits; 0 if none does.
         CallId syncing = 0;
+        CallId beating = 0;  // Its Heartbeat that waits for news.
         bool is_new = true;      // Never had a generation.
         bool owes_sync = false;  // Has this generation and no assignment yet.
         Instant expires = Instant::never();
@@ -156,6 +161,7 @@ private:
                             Effects* effects);
     void answer_sync(CallId call, const Bytes& assignment, Effects* effects) const;
     static void refuse_sync(CallId call, ErrorCode error, Effects* effects);
+    static void end_heartbeat(Member* member, ErrorCode error, Effects* effects);
 
     std::string id_;
     const Settings* settings_;

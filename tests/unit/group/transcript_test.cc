@@ -144,7 +144,10 @@ private:
         request.member_id = lengthened(command.words[0]);
         request.generation_id = static_cast<std::int32_t>(command.number("generation", 1));
         if (command.values.count("instance")) request.group_instance_id = command.value("instance");
-        return name(shard_->heartbeat(request, moment())) + "\n";
+        const ErrorCode error = shard_->heartbeat(request, moment());
+        if (error != ErrorCode::none || !command.has("parked")) return name(error) + "\n";
+        const Duration patience = shard_->park_heartbeat(request, ++last_call_);
+        return "waits for " + std::to_string(patience.to_milliseconds()) + " ms\n";
     }
 
     std::string leave(const scenario::Command& command, Effects* effects) {
@@ -309,6 +312,8 @@ private:
                 text += name(synced->error_code);
                 if (synced->error_code == ErrorCode::none)
                     text += " assignment=" + text_of(synced->assignment);
+            } else {
+                text += name(std::get<wire::HeartbeatResponse>(reply.response).error_code);
             }
             text += "\n";
         }
