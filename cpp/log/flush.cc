@@ -2,6 +2,7 @@
 // spares the next start a scan.
 #include <algorithm>
 
+#include "base/probe.h"
 #include "io/disk.h"
 #include "log/file_name.h"
 #include "log/partition_log_state.h"
@@ -9,6 +10,7 @@
 namespace pabal::log {
 
 IoStatus LogFlush::run() {
+    if (SABOTAGED("flush-does-nothing")) return {};
     for (const auto& file : files_) PABAL_TRY(file->sync());
     if (new_names_) PABAL_TRY(disk_->sync_directory(directory_));
     return {};

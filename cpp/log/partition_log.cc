@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <array>
 
+#include "base/probe.h"
 #include "io/disk.h"
 #include "log/batch_scanner.h"
 #include "log/file_name.h"
@@ -75,6 +76,7 @@ std::unique_ptr<Segment> PartitionLog::State::make_segment(Offset base, SegmentF
 }
 
 IoStatus PartitionLog::State::roll(WallTime now) {
+    REACHED("segment-rolls");
     // Indexes and snapshots that cannot be written now are derived again when they are needed.
     (void)active().close_for_appends();
     if (producers_dirty) (void)write_producer_snapshot();
@@ -92,7 +94,7 @@ IoStatus PartitionLog::State::roll(WallTime now) {
 
 IoStatus PartitionLog::State::account(const BatchPlace& place, LeaderEpoch epoch,
                                       const ProducerBatch& producer) {
-    log_end = place.last_offset + 1;
+    log_end = place.last_offset + (SABOTAGED("offset-is-repeated") ? 0 : 1);
     if (epoch >= LeaderEpoch(0) && epochs.assign(epoch, place.base_offset)) epochs_dirty = true;
     if (producer.producer == no_producer_id) return {};
     if (!producers) producers = std::make_unique<ProducerState>();
@@ -122,7 +124,9 @@ Result<AppendedBatch> PartitionLog::append(const record::ValidatedBatch& batch, 
         producer.last_offset = last;
         if (log.producers && producer.producer != no_producer_id) {
             if (origin == AppendOrigin::client) {
-                if (const auto known = log.producers->duplicate_of(producer)) {
+                const auto known = log.producers->duplicate_of(producer);
+                if (known && !SABOTAGED("duplicate-is-not-known")) {
+                    REACHED("duplicate-is-answered");
                     return AppendedBatch{known->base_offset,
                                          known->last_offset,
                                          WallTime{known->timestamp},

@@ -1,6 +1,7 @@
 // The files of producer snapshots, and producers found again from them and the batches that follow.
 #include <algorithm>
 
+#include "base/probe.h"
 #include "io/disk.h"
 #include "log/batch_scanner.h"
 #include "log/file_name.h"
@@ -53,10 +54,12 @@ IoStatus PartitionLog::State::reload_producers(WallTime now, Offset limit) {
         PABAL_TRY_ASSIGN(const auto content, io::read_file(disk, path, max_snapshot_bytes));
         auto loaded = std::make_unique<ProducerState>();
         if (loaded->load_snapshot(as_bytes(content), now, config.producer_id_expiration).ok()) {
+            REACHED("producers-from-a-snapshot");
             from = snapshots.back();
             if (!loaded->empty()) producers = std::move(loaded);
             break;
         }
+        REACHED("producer-snapshot-is-damaged");
         // Damaged, most likely never synced: an older one and more batches say the same.
         PABAL_TRY(disk.remove(path));
         snapshots.pop_back();

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <map>
 
+#include "base/probe.h"
 #include "io/disk.h"
 #include "log/batch_scanner.h"
 #include "log/big_endian.h"
@@ -73,6 +74,7 @@ IoStatus Recovery::run() {
     PABAL_TRY_ASSIGN(clean_, end_without_scan());
     if (!clean_) PABAL_TRY(scan());
     if (log_.log_end < checkpoint_.log_start_offset) {
+        REACHED("recovery-begins-at-the-deleted");
         // All that is here was deleted before: the log goes on where its start was set.
         for (auto& segment : log_.segments) PABAL_TRY(segment->remove_files());
         log_.segments.clear();
@@ -230,6 +232,7 @@ IoResult<bool> Recovery::end_without_scan() {
     Segment& last = log_.active();
     const auto know_end = [&] {
         const auto& standing = *checkpoint_.standing;
+        REACHED("recovery-needs-no-scan");
         standing_holds_ = true;
         log_.log_end = standing.end_offset;
         scan_start_ = log_.log_end;
@@ -329,7 +332,7 @@ IoResult<bool> Recovery::scan_segment(std::size_t index, std::int64_t position) 
             break;
         }
         PABAL_TRY_ASSIGN(const bool right, scanner.crc_is_right());
-        if (!right) {
+        if (!right && !SABOTAGED("recovery-skips-the-checksum")) {
             reason = "the checksum of its batch is wrong";
             break;
         }
@@ -379,6 +382,8 @@ IoStatus Recovery::damaged(std::size_t index, std::int64_t position, std::int64_
     }
     log_.repair =
         LogRepair{path(segment.base()), position, expected_, file_size - position, reason};
+    REACHED("recovery-cuts-damage");
+    if (SABOTAGED("recovery-leaves-the-damage")) return {};
     PABAL_TRY(segment.truncate(position, expected_));
     PABAL_TRY(drop_segments_after(index));
     PABAL_TRY_ASSIGN(const auto file, segment.file());
@@ -437,6 +442,7 @@ IoResult<std::int64_t> Recovery::valid_batch_after(const io::File& file, std::in
 // take its place, as if it had been appended there. So a repair is synced.
 IoStatus Recovery::drop_segments_after(std::size_t index) {
     if (log_.segments.size() == index + 1) return {};
+    REACHED("recovery-drops-segments");
     // From the end, so that another crash leaves no hole.
     while (log_.segments.size() > index + 1) {
         log_.repair->dropped_bytes += log_.active().size();
@@ -447,6 +453,7 @@ IoStatus Recovery::drop_segments_after(std::size_t index) {
 }
 
 IoStatus Recovery::recover_producers() {
+    if (SABOTAGED("recovery-forgets-producers")) return {};
     // Newer snapshots may hold what did not survive.
     PABAL_TRY(log_.remove_snapshots_above(scan_start_));
     if (standing_holds_ && !checkpoint_.standing->has_producers &&

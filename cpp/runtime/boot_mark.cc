@@ -1,5 +1,6 @@
 #include "runtime/boot_mark.h"
 
+#include "base/probe.h"
 #include "io/disk.h"
 
 namespace pabal::runtime {
@@ -11,6 +12,7 @@ constexpr std::uint64_t most_bytes = 256;
 }  // namespace
 
 bool machine_stayed_up(io::Disk& disk, const std::string& directory) {
+    if (SABOTAGED("every-boot-is-the-same")) return true;
     const std::string boot = disk.boot_id();
     if (boot.empty()) return false;
     const auto exists = disk.exists(directory + file_name);

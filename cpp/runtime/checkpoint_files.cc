@@ -3,6 +3,7 @@
 #include <string_view>
 #include <vector>
 
+#include "base/probe.h"
 #include "io/disk.h"
 #include "log/checkpoint_text.h"
 
@@ -95,6 +96,7 @@ IoStatus write_clean_shutdown(io::Disk& disk, const std::string& log_directory,
 }
 
 IoStatus remove_clean_shutdown_marker(io::Disk& disk, const std::string& log_directory) {
+    if (SABOTAGED("clean-shutdown-marker-stays")) return {};
     PABAL_TRY(disk.remove(log_directory + '/' + clean_shutdown_file));
     return disk.sync_directory(log_directory);
 }

@@ -4,6 +4,7 @@
 
 #include "base/big_endian.h"
 #include "base/log.h"
+#include "base/probe.h"
 #include "io/gate.h"
 #include "io/ports.h"
 #include "runtime/broker_store.h"
@@ -199,12 +200,15 @@ io::Task<void> Checkpoints::write_while_needed() {
         changes_.clear();
         const auto version = saved_version_;
         const bool sync = !sync_waiters_.empty();
-        std::function<void()> work = [store, sync, &batch, &status] {
+        const auto durability = sync && !SABOTAGED("log-start-is-not-synced")
+                                    ? io::Durability::synced
+                                    : io::Durability::logged;
+        std::function<void()> work = [store, durability, &batch, &status] {
             if (batch.empty()) {
                 status = store->flush();
             } else {
                 status =
-                    store->write(batch, sync ? io::Durability::synced : io::Durability::logged);
+                    store->write(batch, durability);
             }
         };
         co_await ports_->disk.run(work);

@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "base/log.h"
+#include "base/probe.h"
 #include "io/gate.h"
 #include "io/ports.h"
 #include "runtime/partition_directory.h"
@@ -134,6 +135,8 @@ AppendOutcome Partition::append_validated(const record::ValidatedBatch& batch,
         if (outcome.error == ErrorCode::kafka_storage_error) {
             ++partitions_->traffic_.storage_errors;
             partitions_->append_failed(this, outcome.message);
+            REACHED("write-is-refused");
+            if (SABOTAGED("refused-write-is-acknowledged")) outcome.error = ErrorCode::none;
         }
         return outcome;
     }
@@ -200,6 +203,7 @@ void Partition::changed() {
 
 bool Partition::must_wait(const AppendOutcome& appended, RequiredAcks acks) const {
     if (appended.error != ErrorCode::none || acks == RequiredAcks::none) return false;
+    if (SABOTAGED("acknowledges-before-the-sync")) return false;
     if (appended.awaits_flush) return true;
     return acks == RequiredAcks::all && high_watermark() < appended.end_offset;
 }
@@ -239,9 +243,11 @@ ReadOutcome Partition::read(const replication::ReadPlace& place, replication::Is
     outcome.log_start_offset = log_->log_start_offset();
     outcome.readable_end = readable.bound;
     outcome.diverging = readable.diverging;
-    if (outcome.diverging || place.offset >= readable.bound) return outcome;
+    if (SABOTAGED("reads-past-the-high-watermark"))
+        outcome.readable_end = log_->log_end_offset();
+    if (outcome.diverging || place.offset >= outcome.readable_end) return outcome;
 
-    auto found = log_->read(place.offset, readable.bound, max_bytes, at_least_one);
+    auto found = log_->read(place.offset, outcome.readable_end, max_bytes, at_least_one);
     if (!found.ok()) {
         ReadOutcome failed;
         failed.error = found.error().code;
@@ -279,7 +285,7 @@ Result<Offset> Partition::delete_records(Offset offset) {
         const auto raised = log_->raise_log_start_offset(offset);
         if (!raised.ok()) return Error{ErrorCode::kafka_storage_error, raised.error().message};
         leader_->log_start_moved(offset);
-        partitions_->save_checkpoint(*this);
+        if (!SABOTAGED("deleted-records-return")) partitions_->save_checkpoint(*this);
         partitions_->remove_deleted_files(this);
         changed();
     }
@@ -346,7 +352,7 @@ io::Task<void> Partition::flush_while_wanted() {
         }
         partitions_->count_unflushed(this);
         auto flush = std::move(prepared).value();
-        const bool sync_names = !names_synced_;
+        const bool sync_names = !names_synced_ && !SABOTAGED("partition-name-is-not-synced");
         const std::string directory = log_->directory();
         const std::string parent = directory_->path;
         IoStatus status;

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "base/probe.h"
 #include "log/partition_log.h"
 #include "record/record.h"
 #include "record/record_batch.h"
@@ -262,7 +263,8 @@ IoStatus Quorum::sync_all(io::Disk& disk, Sync& sync, SyncedMark& mark) {
         PABAL_TRY(file->sync());
         PABAL_TRY(disk.rename(path + ".tmp", path));
     }
-    PABAL_TRY(sync.flush.run());
+    if (SABOTAGED("synced-mark-runs-ahead")) PABAL_TRY(mark.write(sync.end));
+    if (!SABOTAGED("metadata-is-not-synced")) PABAL_TRY(sync.flush.run());
     if (sync.state) PABAL_TRY(disk.sync_directory(sync.directory));
     if (!sync.parent.empty()) PABAL_TRY(disk.sync_directory(sync.parent));
     // Nobody relies on it yet; a full disk must not fail what is durable already.

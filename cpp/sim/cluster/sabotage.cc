@@ -20,6 +20,22 @@ const std::vector<Sabotage>& sabotages() {
         {"store-loses-synced", "answers before the store is synced", "power_loss"},
         {"network-swaps-segments", "writes the answers of one connection out of order", "kill"},
         {"network-repeats-segments", "writes a part of an answer twice", "kill"},
+        {"flush-does-nothing", "takes a log for flushed that is not", "power_loss"},
+        {"recovery-skips-the-checksum", "believes every batch that it finds", "power_loss"},
+        {"recovery-leaves-the-damage", "appends behind the damaged end of a log", "power_loss"},
+        {"recovery-forgets-producers", "forgets the producers of a log at its start", "kill"},
+        {"offset-is-repeated", "gives an offset twice", "kill"},
+        {"duplicate-is-not-known", "does not know a batch again", "kill"},
+        {"refused-write-is-acknowledged", "acknowledges what the disk refused", "full_disk"},
+        {"reads-past-the-high-watermark", "serves what is not committed", "power_loss"},
+        {"deleted-records-return", "forgets the log start offset", "kill"},
+        {"log-start-is-not-synced", "answers DeleteRecords before it is durable", "power_loss"},
+        {"acknowledges-before-the-sync", "acknowledges what is not on disk", "power_loss"},
+        {"partition-name-is-not-synced", "syncs files that no directory remembers", "power_loss"},
+        {"clean-shutdown-marker-stays", "takes every end for a clean one", "power_loss"},
+        {"every-boot-is-the-same", "takes a loss of power for a kill", "power_loss"},
+        {"synced-mark-runs-ahead", "notes metadata as synced before it is", "power_loss"},
+        {"metadata-is-not-synced", "answers CreateTopics before it is durable", "power_loss"},
     };
     return all;
 }
