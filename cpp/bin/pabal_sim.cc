@@ -8,6 +8,7 @@
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
+#include <random>
 #include <string>
 #include <vector>
 
@@ -31,12 +32,13 @@ enum ExitCode {
 };
 
 constexpr char usage[] =
-    "usage: pabal-sim --scenario NAME|FILE [--seed N] [--seeds COUNT] [--trace] [--twice]\n"
+    "usage: pabal-sim --scenario NAME|FILE [--seed N|--fresh] [--seeds COUNT] [--trace] [--twice]\n"
     "                 [--sabotage ID] [--regressions] [--quiet]\n"
     "       pabal-sim --sabotages [--seeds COUNT]\n"
     "\n"
     "  --scenario     a file, or a name in tests/sim\n"
     "  --seed         the first seed (1)\n"
+    "  --fresh        a first seed that nobody chose\n"
     "  --seeds        how many, one after the other (1)\n"
     "  --trace        tells every event of the run\n"
     "  --twice        runs each seed twice and compares the traces\n"
@@ -46,6 +48,12 @@ constexpr char usage[] =
     "\n"
     "exit code: 0 passed, 1 misused, 3 crash, 4 safety, 5 liveness, 6 not deterministic,\n"
     "7 a probe was not reached, 8 a sabotage was not noticed\n";
+
+#ifdef PABAL_PROBES
+constexpr bool has_probes = true;
+#else
+constexpr bool has_probes = false;
+#endif
 
 struct Arguments {
     std::string scenario;
@@ -149,9 +157,13 @@ int run(const Arguments& arguments) {
         const int code = run_seed(arguments, *scenario, arguments.seed + i, &probes);
         if (code != passed) return code;
     }
+    if (!arguments.quiet) {
+        for (const auto& [id, count] : probes)
+            std::printf("reached %s %" PRIu64 " times\n", id.c_str(), count);
+    }
     // One seed need not go everywhere; a batch of them must.
     int code = passed;
-    if (arguments.seeds < 10 || !arguments.sabotage.empty()) return code;
+    if (!has_probes || arguments.seeds < 10 || !arguments.sabotage.empty()) return code;
     for (const auto& id : scenario->must_reach) {
         if (probes.contains(id)) continue;
         std::printf("%s: none of %" PRIu64 " seeds reached %s\n", arguments.scenario.c_str(),
@@ -182,6 +194,11 @@ bool is_noticed(const sim::Sabotage& sabotage, const Arguments& all, std::uint64
 }
 
 int run_sabotages(const Arguments& arguments) {
+    if (!has_probes) {
+        std::fprintf(stderr,
+                     "pabal-sim: built without PABAL_PROBES, the broker cannot be broken\n");
+        return misused;
+    }
     int code = passed;
     for (const auto& sabotage : sim::sabotages()) {
         std::uint64_t seed = 0;
@@ -205,6 +222,9 @@ bool parse(int count, char** words, Arguments* out) {
         const bool has_value = i + 1 < count;
         if (word == "--trace") {
             out->trace = true;
+        } else if (word == "--fresh") {
+            std::random_device chance;
+            out->seed = 1'000'000 + chance();
         } else if (word == "--twice") {
             out->twice = true;
         } else if (word == "--regressions") {

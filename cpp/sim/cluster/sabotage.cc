@@ -16,7 +16,6 @@ const std::vector<Sabotage>& sabotages() {
         {"disk-write-is-short", "believes a short write", "kill"},
         {"disk-forgets-page-cache", "keeps writes in its own memory after it answered", "kill"},
         {"disk-rots", "serves a bit that flipped", "power_loss"},
-        {"store-loses-logged", "forgets what it logged", "kill"},
         {"store-loses-synced", "answers before the store is synced", "power_loss"},
         {"network-swaps-segments", "writes the answers of one connection out of order", "kill"},
         {"network-repeats-segments", "writes a part of an answer twice", "kill"},
@@ -34,8 +33,8 @@ const std::vector<Sabotage>& sabotages() {
         {"partition-name-is-not-synced", "syncs files that no directory remembers", "power_loss"},
         {"clean-shutdown-marker-stays", "takes every end for a clean one", "power_loss"},
         {"every-boot-is-the-same", "takes a loss of power for a kill", "power_loss"},
-        {"synced-mark-runs-ahead", "notes metadata as synced before it is", "power_loss"},
-        {"metadata-is-not-synced", "answers CreateTopics before it is durable", "power_loss"},
+        {"synced-mark-runs-ahead", "notes metadata as synced before it is", "metadata"},
+        {"metadata-is-not-synced", "answers CreateTopics before it is durable", "metadata"},
     };
     return all;
 }

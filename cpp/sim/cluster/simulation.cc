@@ -243,6 +243,8 @@ private:
                 workloads_.push_back(make_consume(load_, spec));
             else if (spec.kind == "delete-records")
                 workloads_.push_back(make_delete_records(load_, spec));
+            else if (spec.kind == "change-topics")
+                workloads_.push_back(make_change_topics(load_, spec));
             else
                 fail_liveness("there is no workload " + spec.kind);
         }

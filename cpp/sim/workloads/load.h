@@ -92,6 +92,7 @@ public:
 std::unique_ptr<Workload> make_produce(Load& load, const WorkloadSpec& spec);
 std::unique_ptr<Workload> make_consume(Load& load, const WorkloadSpec& spec);
 std::unique_ptr<Workload> make_delete_records(Load& load, const WorkloadSpec& spec);
+std::unique_ptr<Workload> make_change_topics(Load& load, const WorkloadSpec& spec);
 
 // Creates the topics that the scenario names; an error after `patience` says which was refused.
 io::Task<Status> create_topics(Load* load, Client* client, std::vector<TopicSpec> specs,
