@@ -61,9 +61,9 @@ struct LogStanding {
 // files.
 struct LogCheckpoint {
     Offset log_start_offset{0};
-    Offset recovery_point{0};             // Everything below is known to be on disk and valid.
-    Offset high_watermark{0};             // Not used by the log itself.
-    bool clean_shutdown = false;          // Then nothing needs to be scanned.
+    Offset recovery_point{0};     // Everything below is known to be on disk and valid.
+    Offset high_watermark{0};     // Not used by the log itself.
+    bool clean_shutdown = false;  // Then nothing needs to be scanned.
     // The machine has not gone down since the log was open last: the kernel kept every write, so
     // that damage before whole batches cannot be the trace of a lost one.
     bool writes_survived = false;
@@ -89,7 +89,7 @@ struct AppendedBatch {
 struct LogRepair {
     std::string path;  // Of the `.log` that held what is no batch.
     std::int64_t position = 0;
-    Offset offset;  // Where the log ends now.
+    Offset offset;                   // Where the log ends now.
     std::int64_t dropped_bytes = 0;  // With those of later segments.
     std::string reason;
 };

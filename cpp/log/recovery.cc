@@ -13,8 +13,7 @@ namespace pabal::log {
 namespace {
 
 constexpr std::uint64_t max_epoch_file_bytes = 16 << 20;
-constexpr char way_out[] =
-    ". Restore the file, or move the directory away to give up its records";
+constexpr char way_out[] = ". Restore the file, or move the directory away to give up its records";
 
 bool ends_with(std::string_view name, std::string_view suffix) {
     return name.size() >= suffix.size() && name.substr(name.size() - suffix.size()) == suffix;
@@ -372,12 +371,11 @@ IoStatus Recovery::damaged(std::size_t index, std::int64_t position, std::int64_
         PABAL_TRY_ASSIGN(const std::int64_t valid,
                          valid_batch_after(*file, position + 1, file_size));
         if (valid >= 0 || index + 1 < log_.segments.size()) {
-            return IoError{0, place + "; " +
-                                  (valid >= 0 ? "valid batches follow at position " +
-                                                    std::to_string(valid)
-                                              : std::string("later segments follow")) +
-                                  " and the machine did not go down, so no crash did this" +
-                                  way_out};
+            return IoError{
+                0, place + "; " +
+                       (valid >= 0 ? "valid batches follow at position " + std::to_string(valid)
+                                   : std::string("later segments follow")) +
+                       " and the machine did not go down, so no crash did this" + way_out};
         }
     }
     log_.repair =

@@ -207,8 +207,7 @@ io::Task<void> Checkpoints::write_while_needed() {
             if (batch.empty()) {
                 status = store->flush();
             } else {
-                status =
-                    store->write(batch, durability);
+                status = store->write(batch, durability);
             }
         };
         co_await ports_->disk.run(work);

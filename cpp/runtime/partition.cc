@@ -243,8 +243,7 @@ ReadOutcome Partition::read(const replication::ReadPlace& place, replication::Is
     outcome.log_start_offset = log_->log_start_offset();
     outcome.readable_end = readable.bound;
     outcome.diverging = readable.diverging;
-    if (SABOTAGED("reads-past-the-high-watermark"))
-        outcome.readable_end = log_->log_end_offset();
+    if (SABOTAGED("reads-past-the-high-watermark")) outcome.readable_end = log_->log_end_offset();
     if (outcome.diverging || place.offset >= outcome.readable_end) return outcome;
 
     auto found = log_->read(place.offset, outcome.readable_end, max_bytes, at_least_one);

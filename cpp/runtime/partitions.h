@@ -42,7 +42,7 @@ struct LogDirectory {
     std::string path;
     DirectoryId id;
     std::size_t partition_count = 0;
-    std::string failure;  // Not empty: offline, for this reason.
+    std::string failure;             // Not empty: offline, for this reason.
     bool machine_stayed_up = false;  // Since its logs were brought up by the last run.
     bool all_opened = true;          // None of its partitions failed to open at the start.
 

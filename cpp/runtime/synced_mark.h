@@ -1,7 +1,7 @@
-// How far the metadata log was synced, in the file `pabal-synced` beside it: one line with the offset
-// and the boot of the machine, and its checksum. Overwritten after each sync of the log and never
-// synced itself, so that it says at most what is true: below its offset nothing may be missing,
-// whatever happened since. Owned by the Quorum; all functions block.
+// How far the metadata log was synced, in the file `pabal-synced` beside it: one line with the
+// offset and the boot of the machine, and its checksum. Overwritten after each sync of the log and
+// never synced itself, so that it says at most what is true: below its offset nothing may be
+// missing, whatever happened since. Owned by the Quorum; all functions block.
 #pragma once
 
 #include <memory>
@@ -23,8 +23,8 @@ public:
     SyncedMark(io::Disk* disk, const std::string& directory);
 
     struct Content {
-        Offset end;         // Everything below was synced once.
-        bool stayed_up;     // The machine has not gone down since.
+        Offset end;      // Everything below was synced once.
+        bool stayed_up;  // The machine has not gone down since.
     };
     // Nothing if there is no mark, or one that a loss of power left torn.
     IoResult<std::optional<Content>> read() const;

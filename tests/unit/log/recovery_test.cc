@@ -206,7 +206,8 @@ TEST(RecoveryTest, DamageWhileTheMachineStayedUpIsAnErrorThatNamesThePlace) {
     rotten.bytes(first_segment)[9 * size + 200] ^= 0x10;
     auto opened = open_log(rotten, {}, checkpoint);
     EXPECT_EQ(opened->log_end_offset(), Offset(9));
-    // Nor a segment that lost its end from one that was never written to it, but that others follow.
+    // Nor a segment that lost its end from one that was never written to it, but that others
+    // follow.
     MemoryDisk holed;
     written(holed, 24).reset();
     const std::size_t whole = holed.bytes(first_segment).size();

@@ -1,5 +1,5 @@
-// The metadata log and its snapshots on a disk that rots: a node that cannot find everything it once
-// confirmed refuses to start, and says where.
+// The metadata log and its snapshots on a disk that rots: a node that cannot find everything it
+// once confirmed refuses to start, and says where.
 #include <gtest/gtest.h>
 
 #include "io/disk.h"
