@@ -1,8 +1,9 @@
 """Every version of every API that is advertised gets an answer that an independent codec reads.
 
-The requests are well formed and random: existing, absent and impossible topics, offsets and settings
-in every mixture. What a handler answers is not judged here (``apis_test.py`` does that beside Apache
-Kafka), but that it answers, in the version that was asked for, whole, and that the broker lives on.
+The requests are well formed and random: existing, absent and impossible topics, offsets and
+settings in every mixture. What a handler answers is not judged here (``apis_test.py`` does that
+beside Apache Kafka), but that it answers, in the version that was asked for, whole, and that the
+broker lives on.
 """
 
 from __future__ import annotations
