@@ -1,4 +1,4 @@
-"""Kafka's own command-line tools, and kcat, at a broker of pabal and at one of Apache Kafka: the same
+"""Kafka's own command-line tools, and kcat, at brokers of pabal and of Apache Kafka: the same
 commands one after the other, and the same words come back."""
 
 from __future__ import annotations
