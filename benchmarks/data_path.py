@@ -94,55 +94,63 @@ def java_producer(server: Server, topic: str, record_bytes: int, total_bytes: in
     return load.cpu / (count * record_bytes / 1e9)
 
 
-def floors(total_bytes: int) -> tuple[float, float]:
-    """CPU s/GB of socket to file (read and write), and of file to socket by sendfile."""
-    chunk = b"x" * LARGE
+def thread_cpu(work: Callable[[], None], peer: Callable[[], None]) -> float:
+    """CPU seconds of this thread for `work`, while another does `peer`."""
+    thread = threading.Thread(target=peer)
+    thread.start()
+    before = resource.getrusage(resource.RUSAGE_THREAD)
+    work()
+    after = resource.getrusage(resource.RUSAGE_THREAD)
+    thread.join()
+    return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
 
-    def cost(work: Callable[[], None], peer: Callable[[], None]) -> float:
-        thread = threading.Thread(target=peer)
-        thread.start()
-        before = resource.getrusage(resource.RUSAGE_THREAD)
-        work()
-        after = resource.getrusage(resource.RUSAGE_THREAD)
-        thread.join()
-        used = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
-        return used / (total_bytes / 1e9)
 
+def receive_all(connection: socket.socket, view: memoryview) -> None:
+    """Fill the view."""
+    while len(view):
+        view = view[connection.recv_into(view) :]
+
+
+def floors(chunk_bytes: int, count: int) -> tuple[float, float]:
+    """CPU s/GB of chunks from a socket into a file, each acknowledged, and back by sendfile."""
+    gigabytes = chunk_bytes * count / 1e9
     with socket.create_server(("127.0.0.1", 0)) as listener, tempfile.TemporaryFile() as file:
         client = socket.create_connection(listener.getsockname())
         accepted, _ = listener.accept()
         with client, accepted:
+            for end in (client, accepted):
+                end.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
 
             def receive_into_file() -> None:
-                buffer = memoryview(bytearray(LARGE))
-                left = total_bytes
-                while left:
-                    count = accepted.recv_into(buffer, min(left, LARGE))
-                    os.write(file.fileno(), buffer[:count])
-                    left -= count
+                chunk = memoryview(bytearray(chunk_bytes))
+                for _ in range(count):
+                    receive_all(accepted, chunk)
+                    os.write(file.fileno(), chunk)
+                    accepted.sendall(b"acknowledged")
 
             def send() -> None:
-                left = total_bytes
-                while left:
-                    part = chunk[: min(left, LARGE)]
-                    client.sendall(part)
-                    left -= len(part)
-
-            into_file = cost(receive_into_file, send)
+                chunk, reply = b"x" * chunk_bytes, memoryview(bytearray(len(b"acknowledged")))
+                for number in range(count + IN_FLIGHT):
+                    if number < count:
+                        client.sendall(chunk)
+                    if number >= IN_FLIGHT:
+                        receive_all(client, reply)
 
             def send_file() -> None:
-                position = 0
-                while position < total_bytes:
-                    count = min(LARGE, total_bytes - position)
-                    position += os.sendfile(accepted.fileno(), file.fileno(), position, count)
+                for number in range(count):
+                    position, end = number * chunk_bytes, (number + 1) * chunk_bytes
+                    while position < end:
+                        position += os.sendfile(
+                            accepted.fileno(), file.fileno(), position, end - position
+                        )
 
             def discard() -> None:
-                buffer = bytearray(LARGE)
-                left = total_bytes
-                while left:
-                    left -= client.recv_into(buffer)
+                chunk = memoryview(bytearray(chunk_bytes))
+                for _ in range(count):
+                    receive_all(client, chunk)
 
-            return into_file, cost(send_file, discard)
+            into_file = thread_cpu(receive_into_file, send)
+            return into_file / gigabytes, thread_cpu(send_file, discard) / gigabytes
 
 
 def run(runs: int) -> None:
@@ -184,5 +192,9 @@ def run(runs: int) -> None:
         finally:
             server.close()
     report.print()
-    into_file, out_of_file = floors(total)
-    print(f"\nfloor: socket to file {into_file:.2f} CPU s/GB, file to socket {out_of_file:.2f}")
+    for chunk in (LARGE, 16_000):
+        into_file, out_of_file = floors(chunk, total // chunk)
+        print(
+            f"\nfloor, {chunk:,} bytes at a time: socket to file {into_file:.2f} CPU s/GB, "
+            f"file to socket {out_of_file:.2f}"
+        )
