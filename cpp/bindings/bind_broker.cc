@@ -36,11 +36,11 @@ private:
 
 class Broker {
 public:
-    Broker(const std::map<std::string, std::string>& properties, double timeout)
+    Broker(const std::map<std::string, std::string>& properties, double timeout, bool temporary)
         : pid_(getpid()), log_(std::make_unique<LogTail>()) {
         {
             py::gil_scoped_release released;
-            auto made = embedded::Broker::make(properties, Logger(*log_));
+            auto made = embedded::Broker::make(properties, Logger(*log_), {}, temporary);
             if (made.ok()) {
                 broker_ = std::move(*made);
             } else {
@@ -131,8 +131,8 @@ private:
 
 void bind_broker(py::module_& module) {
     py::class_<Broker>(module, "Broker")
-        .def(py::init<const std::map<std::string, std::string>&, double>(), py::arg("properties"),
-             py::arg("timeout"))
+        .def(py::init<const std::map<std::string, std::string>&, double, bool>(),
+             py::arg("properties"), py::arg("timeout"), py::arg("temporary"))
         .def("stop", &Broker::stop, py::arg("timeout"))
         .def("kill", &Broker::kill)
         .def_property_readonly("running", &Broker::running)

@@ -8,9 +8,10 @@
 namespace pabal::embedded {
 
 struct Broker::Parts {
-    Parts(metadata::BrokerConfig config, Logger log, node::NodeOptions options)
+    Parts(metadata::BrokerConfig config, Logger log, node::NodeOptions options, bool temporary)
         : ports("pabal-" + std::to_string(config.node_id().value()),
-                std::make_shared<os::PolicyTime>(), kv::open_store) {
+                std::make_shared<os::PolicyTime>(),
+                temporary ? kv::open_temporary_store : kv::open_store) {
         ports.shard().run([&] {
             node = std::make_unique<node::Node>(ports.ports(), std::move(config),
                                                 std::move(options), std::move(log));
@@ -54,17 +55,18 @@ Broker::~Broker() {
     kill();
 }
 
-Result<std::unique_ptr<Broker>> Broker::make(
-    const std::map<std::string, std::string>& properties, Logger log,
-    std::function<void(const std::string& why)> on_failure) {
+Result<std::unique_ptr<Broker>> Broker::make(const std::map<std::string, std::string>& properties,
+                                             Logger log,
+                                             std::function<void(const std::string& why)> on_failure,
+                                             bool temporary) {
     std::vector<std::string> warnings;
     PABAL_TRY_ASSIGN(auto config, metadata::BrokerConfig::parse(properties, &warnings));
     for (const auto& warning : warnings) log.warning(warning);
     node::NodeOptions options;
     options.host_name = os::host_name();
     options.on_failure = std::move(on_failure);
-    return std::unique_ptr<Broker>(
-        new Broker(std::make_unique<Parts>(std::move(config), std::move(log), std::move(options))));
+    return std::unique_ptr<Broker>(new Broker(
+        std::make_unique<Parts>(std::move(config), std::move(log), std::move(options), temporary)));
 }
 
 std::future<Status> Broker::start() {

@@ -22,10 +22,11 @@ class Broker {
 public:
     // Checks `properties` (Kafka's names) and makes the node; nothing runs yet. Settings that Kafka
     // knows and this broker does not use are told to `log`. Errors: invalid_config. `on_failure` is
-    // called on the broker's thread when it can serve no more (its last log directory failed).
+    // called on the broker's thread when it can serve no more (its last log directory failed). In a
+    // `temporary` directory the store waits for no disk: a loss of power takes it all anyhow.
     static Result<std::unique_ptr<Broker>> make(
         const std::map<std::string, std::string>& properties, Logger log,
-        std::function<void(const std::string& why)> on_failure = {});
+        std::function<void(const std::string& why)> on_failure = {}, bool temporary = false);
     // A broker that still runs is killed.
     ~Broker();
     Broker(const Broker&) = delete;

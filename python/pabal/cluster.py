@@ -146,12 +146,18 @@ class Broker:
     """
 
     def __init__(
-        self, broker_id: int, directory: Path, config: Mapping[str, str], isolation: Isolation
+        self,
+        broker_id: int,
+        directory: Path,
+        config: Mapping[str, str],
+        isolation: Isolation,
+        temporary: bool,
     ) -> None:
         self._id = broker_id
         self._directory = directory
         self._config = dict(config)
         self._isolation = isolation
+        self._temporary = temporary
         self._runner: _Runner | None = None
         self._port = 0
 
@@ -220,7 +226,7 @@ class Broker:
         if self._isolation == "process":
             runner = ServerProcess(properties, limit)
         else:
-            runner = _core.Broker(properties, limit)
+            runner = _core.Broker(properties, limit, self._temporary)
         self._runner = runner
         self._port = runner.port
 
@@ -329,7 +335,13 @@ class Cluster:
         ).absolute()
         self._admin_client: _core.Admin | None = None
         self._brokers = tuple(
-            Broker(index, self._directory / f"broker-{index}", properties, isolation)
+            Broker(
+                index,
+                self._directory / f"broker-{index}",
+                properties,
+                isolation,
+                self._temporary,
+            )
             for index in range(brokers)
         )
         self._closed = False
