@@ -8,7 +8,7 @@ import os
 import re
 import time
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import pytest
@@ -790,6 +790,162 @@ def init_producer_id(wire: Wire) -> Iterator[tuple[str, Plain]]:
                     break
             answer["has id"] = answer["producer_id"] >= 0
             yield f"v{version} {label}", answer
+
+
+@script
+def producer_sequences(wire: Wire) -> Iterator[tuple[str, Plain]]:
+    create(wire, "sequences-a", 2)
+    fresh = {"transactional_id": None, "producer_id": -1, "producer_epoch": -1}
+    producer = settled(wire, "init_producer_id", 4, **fresh)["producer_id"]
+    other = settled(wire, "init_producer_id", 4, **fresh)["producer_id"]
+
+    def sent(sequence: int, count: int, epoch: int = 0, of: int = producer) -> Plain:
+        batch = record_batch(
+            [b"x"] * count, NOW, producer_id=of, producer_epoch=epoch, sequence=sequence
+        )
+        partition = {"index": 0, "records": batch}
+        return wire.ask(
+            "produce",
+            9,
+            acks=-1,
+            timeout=10_000,
+            topic_data=[{"name": "sequences-a", "partition_data": [partition]}],
+        )
+
+    yield "first", sent(0, 3)
+    yield "again", sent(0, 3)
+    yield "next", sent(3, 2)
+    yield "gap", sent(9, 1)
+    yield "after the gap", sent(5, 1)
+    yield "first once more", sent(0, 3)
+    yield "other end", sent(3, 5)
+    for sequence in range(6, 11):
+        yield f"at {sequence}", sent(sequence, 1)
+    yield "too old", sent(0, 3)
+    yield "the oldest that is known", sent(6, 1)
+    yield "another producer in the middle", sent(4, 1, of=other)
+    yield "and from its start", sent(0, 1, of=other)
+    yield "later epoch in the middle", sent(11, 1, epoch=1)
+    yield "later epoch", sent(0, 1, epoch=1)
+    yield "earlier epoch", sent(11, 1)
+    yield "later epoch goes on", sent(1, 1, epoch=1)
+    yield "wrapping", sent(2**31 - 1, 2, epoch=2)
+    yield "skipped epochs", sent(0, 1, epoch=9)
+
+
+@script
+def fetch_sessions(wire: Wire) -> Iterator[tuple[str, Plain]]:
+    ids = create(wire, "session-a", 3) | create(wire, "session-b")
+    yield "topic ids", ids
+    first, second = ids
+
+    for version in (7, 11, 12, 13, 17):
+        by_id = version >= 13
+
+        def named(name: str, topic_id: str, by_id: bool = by_id) -> Plain:
+            return {"topic_id": topic_id} if by_id else {"topic": name}
+
+        def asked_for(
+            session: int,
+            epoch: int,
+            wanted: list[tuple[str, str, int, int]],
+            forgotten: Sequence[tuple[str, str, int]] = (),
+            version: int = version,
+        ) -> Plain:
+            return fetched(
+                wire.ask(
+                    "fetch",
+                    version,
+                    replica_id=-1,
+                    replica_state={"replica_id": -1, "replica_epoch": -1},
+                    max_wait=30,
+                    min_bytes=1,
+                    max_bytes=100_000,
+                    session_id=session,
+                    session_epoch=epoch,
+                    topics=[
+                        named(name, topic_id)
+                        | {
+                            "partitions": [
+                                {
+                                    "partition": index,
+                                    "fetch_offset": offset,
+                                    "current_leader_epoch": -1,
+                                    "last_fetched_epoch": -1,
+                                    "log_start_offset": -1,
+                                    "partition_max_bytes": 50_000,
+                                }
+                            ]
+                        }
+                        for name, topic_id, index, offset in wanted
+                    ],
+                    forgotten_topics_data=[
+                        named(name, topic_id) | {"partitions": [index]}
+                        for name, topic_id, index in forgotten
+                    ],
+                )
+            )
+
+        def filled(index: int) -> None:
+            batch = record_batch([b"value"], NOW)
+            answer = wire.ask(
+                "produce",
+                9,
+                acks=-1,
+                timeout=10_000,
+                topic_data=[
+                    {
+                        "name": "session-a",
+                        "partition_data": [{"index": index, "records": batch}],
+                    }
+                ],
+            )
+            assert answer["responses"][0]["partition_responses"][0]["error_code"] == "none"
+
+        end = {
+            index: wire.ask(
+                "list_offsets",
+                5,
+                replica_id=-1,
+                topics=[
+                    {
+                        "name": "session-a",
+                        "partitions": [
+                            {"partition_index": index, "current_leader_epoch": -1, "timestamp": -1}
+                        ],
+                    }
+                ],
+            )["topics"][0]["partitions"][0]["offset"]
+            for index in range(3)
+        }
+        all_of_them = [("session-a", first, index, end[index]) for index in range(3)]
+        begun = asked_for(0, 0, [*all_of_them, ("session-b", second, 0, 0)])
+        session = begun["session_id"]
+        begun["has session"] = session > 0
+        yield f"v{version} begun", begun
+        yield f"v{version} nothing new", asked_for(session, 1, [])
+        filled(1)
+        yield f"v{version} one is new", asked_for(session, 2, [])
+        yield (
+            f"v{version} moved on",
+            asked_for(session, 3, [("session-a", first, 1, end[1] + 1)]),
+        )
+        filled(0)
+        filled(2)
+        yield (
+            f"v{version} forgotten",
+            asked_for(session, 4, [], [("session-a", first, 0)]),
+        )
+        yield (
+            f"v{version} one that is not there",
+            asked_for(session, 5, [("session-a", first, 9, 0)]),
+        )
+        yield f"v{version} and is told again", asked_for(session, 6, [])
+        yield f"v{version} wrong epoch", asked_for(session, 99, [])
+        yield f"v{version} wrong session", asked_for(session ^ 77, 7, [])
+        yield f"v{version} goes on", asked_for(session, 7, [], [("session-a", first, 9)])
+        yield f"v{version} closed", asked_for(session, -1, [("session-b", second, 0, 0)])
+        yield f"v{version} is gone", asked_for(session, 8, [])
 
 
 @script
