@@ -5,7 +5,7 @@ set -eu
 
 packages="g++ cmake ninja-build pkg-config python3-dev python3-venv
 librocksdb-dev libasio-dev libfmt-dev libcli11-dev libtomlplusplus-dev
-libzstd-dev liblz4-dev libsnappy-dev zlib1g-dev libssl-dev
+libzstd-dev liblz4-dev libsnappy-dev zlib1g-dev libssl-dev libre2-dev
 libgtest-dev libgmock-dev libbenchmark-dev $*"
 
 if ! command -v dpkg-query >/dev/null 2>&1; then

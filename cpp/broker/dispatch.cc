@@ -7,6 +7,8 @@
 #include "wire/alter_configs.h"
 #include "wire/api_table.h"
 #include "wire/api_versions.h"
+#include "wire/consumer_group_describe.h"
+#include "wire/consumer_group_heartbeat.h"
 #include "wire/create_partitions.h"
 #include "wire/create_topics.h"
 #include "wire/delete_groups.h"

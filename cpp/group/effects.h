@@ -8,6 +8,7 @@
 
 #include "base/time.h"
 #include "record/key_value.h"
+#include "wire/consumer_group_heartbeat.h"
 #include "wire/heartbeat.h"
 #include "wire/join_group.h"
 #include "wire/sync_group.h"
@@ -25,7 +26,8 @@ struct Moment {
 
 struct Reply {
     CallId call = 0;
-    std::variant<wire::JoinGroupResponse, wire::SyncGroupResponse, wire::HeartbeatResponse>
+    std::variant<wire::JoinGroupResponse, wire::SyncGroupResponse, wire::HeartbeatResponse,
+                 wire::ConsumerGroupHeartbeatResponse>
         response;
 };
 

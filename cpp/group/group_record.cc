@@ -2,6 +2,11 @@
 
 #include "base/assert.h"
 #include "wire/reader.h"
+#include "wire/records/consumer_group_current_member_assignment_key.h"
+#include "wire/records/consumer_group_member_metadata_key.h"
+#include "wire/records/consumer_group_metadata_key.h"
+#include "wire/records/consumer_group_target_assignment_member_key.h"
+#include "wire/records/consumer_group_target_assignment_metadata_key.h"
 #include "wire/records/group_metadata_key.h"
 #include "wire/records/offset_commit_key.h"
 #include "wire/writer.h"
@@ -41,7 +46,52 @@ Result<std::optional<Value>> parse_value(const std::optional<Bytes>& bytes) {
     return std::optional<Value>(std::move(value));
 }
 
+template <class Key, class Value>
+record::KeyValue pair(const Key& key, const std::optional<Value>& value) {
+    record::KeyValue made{key_of(key), std::nullopt};
+    if (value) made.value = encoded(0, *value, 0);
+    return made;
+}
+
+template <class Record, class Key, class Value>
+Result<GroupRecord> parse_of_group(wire::Reader& reader, const std::optional<Bytes>& bytes) {
+    Key key;
+    PABAL_TRY(decode(reader, key, 0));
+    PABAL_TRY_ASSIGN(auto value, parse_value<Value>(bytes));
+    return GroupRecord(Record{std::move(key.group_id), std::move(value)});
+}
+
+template <class Record, class Key, class Value>
+Result<GroupRecord> parse_of_member(wire::Reader& reader, const std::optional<Bytes>& bytes) {
+    Key key;
+    PABAL_TRY(decode(reader, key, 0));
+    PABAL_TRY_ASSIGN(auto value, parse_value<Value>(bytes));
+    return GroupRecord(Record{std::move(key.group_id), std::move(key.member_id), std::move(value)});
+}
+
 }  // namespace
+
+record::KeyValue to_record(const ConsumerEpoch& record) {
+    return pair(wire::ConsumerGroupMetadataKey{record.group}, record.value);
+}
+
+record::KeyValue to_record(const ConsumerMemberMetadata& record) {
+    return pair(wire::ConsumerGroupMemberMetadataKey{record.group, record.member}, record.value);
+}
+
+record::KeyValue to_record(const ConsumerTargetEpoch& record) {
+    return pair(wire::ConsumerGroupTargetAssignmentMetadataKey{record.group}, record.value);
+}
+
+record::KeyValue to_record(const ConsumerTarget& record) {
+    return pair(wire::ConsumerGroupTargetAssignmentMemberKey{record.group, record.member},
+                record.value);
+}
+
+record::KeyValue to_record(const ConsumerCurrent& record) {
+    return pair(wire::ConsumerGroupCurrentMemberAssignmentKey{record.group, record.member},
+                record.value);
+}
 
 record::KeyValue offset_commit_record(const std::string& group, const std::string& topic,
                                       PartitionIndex partition,
@@ -84,7 +134,25 @@ Result<GroupRecord> parse_group_record(const Bytes& key, const std::optional<Byt
         PABAL_TRY_ASSIGN(auto metadata, parse_value<wire::GroupMetadataValue>(value));
         return GroupRecord(GroupMetadata{std::move(parsed.group), std::move(metadata)});
     }
-    return GroupRecord(OtherRecord());
+    using namespace wire;
+    switch (kind) {
+        case ConsumerGroupMetadataKey::api_key:
+            return parse_of_group<ConsumerEpoch, ConsumerGroupMetadataKey,
+                                  ConsumerGroupMetadataValue>(reader, value);
+        case ConsumerGroupMemberMetadataKey::api_key:
+            return parse_of_member<ConsumerMemberMetadata, ConsumerGroupMemberMetadataKey,
+                                   ConsumerGroupMemberMetadataValue>(reader, value);
+        case ConsumerGroupTargetAssignmentMetadataKey::api_key:
+            return parse_of_group<ConsumerTargetEpoch, ConsumerGroupTargetAssignmentMetadataKey,
+                                  ConsumerGroupTargetAssignmentMetadataValue>(reader, value);
+        case ConsumerGroupTargetAssignmentMemberKey::api_key:
+            return parse_of_member<ConsumerTarget, ConsumerGroupTargetAssignmentMemberKey,
+                                   ConsumerGroupTargetAssignmentMemberValue>(reader, value);
+        case ConsumerGroupCurrentMemberAssignmentKey::api_key:
+            return parse_of_member<ConsumerCurrent, ConsumerGroupCurrentMemberAssignmentKey,
+                                   ConsumerGroupCurrentMemberAssignmentValue>(reader, value);
+        default: return GroupRecord(OtherRecord());
+    }
 }
 
 }  // namespace pabal::group

@@ -8,6 +8,11 @@
 #include "base/ids.h"
 #include "base/result.h"
 #include "record/key_value.h"
+#include "wire/records/consumer_group_current_member_assignment_value.h"
+#include "wire/records/consumer_group_member_metadata_value.h"
+#include "wire/records/consumer_group_metadata_value.h"
+#include "wire/records/consumer_group_target_assignment_member_value.h"
+#include "wire/records/consumer_group_target_assignment_metadata_value.h"
 #include "wire/records/group_metadata_value.h"
 #include "wire/records/offset_commit_value.h"
 
@@ -32,10 +37,43 @@ struct GroupMetadata {
     std::string group;
     std::optional<wire::GroupMetadataValue> value;  // None: the group was deleted.
 };
+
+// Of the consumer group protocol (KIP-848).
+struct ConsumerEpoch {
+    std::string group;
+    std::optional<wire::ConsumerGroupMetadataValue> value;  // None: the group was deleted.
+};
+struct ConsumerMemberMetadata {
+    std::string group;
+    std::string member;
+    std::optional<wire::ConsumerGroupMemberMetadataValue> value;  // None: the member left.
+};
+struct ConsumerTargetEpoch {
+    std::string group;
+    std::optional<wire::ConsumerGroupTargetAssignmentMetadataValue> value;
+};
+struct ConsumerTarget {
+    std::string group;
+    std::string member;
+    std::optional<wire::ConsumerGroupTargetAssignmentMemberValue> value;
+};
+struct ConsumerCurrent {
+    std::string group;
+    std::string member;
+    std::optional<wire::ConsumerGroupCurrentMemberAssignmentValue> value;
+};
+record::KeyValue to_record(const ConsumerEpoch& record);
+record::KeyValue to_record(const ConsumerMemberMetadata& record);
+record::KeyValue to_record(const ConsumerTargetEpoch& record);
+record::KeyValue to_record(const ConsumerTarget& record);
+record::KeyValue to_record(const ConsumerCurrent& record);
+
 // Of a kind that this broker does not act on.
 struct OtherRecord {};
 
-using GroupRecord = std::variant<OtherRecord, OffsetCommit, GroupMetadata>;
+using GroupRecord =
+    std::variant<OtherRecord, OffsetCommit, GroupMetadata, ConsumerEpoch, ConsumerMemberMetadata,
+                 ConsumerTargetEpoch, ConsumerTarget, ConsumerCurrent>;
 
 // INVALID_RECORD names what does not parse.
 Result<GroupRecord> parse_group_record(const Bytes& key, const std::optional<Bytes>& value);

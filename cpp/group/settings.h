@@ -2,6 +2,8 @@
 #pragma once
 
 #include <cstdint>
+#include <string>
+#include <vector>
 
 #include "base/time.h"
 
@@ -19,6 +21,13 @@ struct Settings {
     Duration announced_member_wait = Duration::seconds(3);
     std::size_t offset_metadata_max_bytes = 4'096;
     Duration offsets_retention = Duration::seconds(7 * 24 * 3600);
+    // Of the consumer group protocol. A heartbeat without news is answered before the interval
+    // ends.
+    std::int32_t consumer_heartbeat_interval_ms = 1'000;
+    std::int32_t consumer_session_timeout_ms = 45'000;
+    std::size_t consumer_max_size = INT32_MAX;
+    // The first is the default.
+    std::vector<std::string> consumer_assignors = {"uniform", "range"};
 };
 
 }  // namespace pabal::group

@@ -1,6 +1,10 @@
 #include "group/shard.h"
 
+#include <algorithm>
+
 #include "group/group_record.h"
+#include "group/subscription.h"
+#include "metadata/cluster_image.h"
 
 namespace pabal::group {
 namespace {
@@ -50,7 +54,8 @@ void Shard::remove(const std::string& id) {
 }
 
 void Shard::arm(const std::string& id, Group* group) {
-    const Instant deadline = group->classic.deadline();
+    Instant deadline = group->classic.deadline();
+    if (group->consumer) deadline = std::min(deadline, group->consumer->deadline());
     if (deadline == group->armed) return;
     if (group->armed != Instant::never()) timers_.erase({group->armed, id});
     group->armed = deadline;
@@ -88,9 +93,124 @@ Status Shard::replay(const record::KeyValue& record, Moment moment) {
             group->has_record = false;
             arm(metadata->group, group);
         }
+    } else {
+        replay_consumer(parsed, moment);
     }
     return Status();
 }
+
+Shard::Group* Shard::find_or_create_consumer(const std::string& id, Moment moment) {
+    Group* group = find_or_create(id, moment);
+    if (!group->consumer) group->consumer = std::make_unique<ConsumerGroup>(id, settings_);
+    return group;
+}
+
+void Shard::replay_consumer(const GroupRecord& record, Moment moment) {
+    // What removes makes nothing.
+    const auto group_for = [&](const std::string& id, bool removes) -> Group* {
+        if (!removes) return find_or_create_consumer(id, moment);
+        Group* group = find(id);
+        return group && group->consumer ? group : nullptr;
+    };
+    if (const auto* epoch = std::get_if<ConsumerEpoch>(&record)) {
+        Group* group = group_for(epoch->group, !epoch->value);
+        if (!group) return;
+        if (epoch->value) {
+            group->consumer->replay_epoch(epoch->value->epoch, epoch->value->metadata_hash);
+        } else {
+            group->consumer.reset();
+            arm(epoch->group, group);
+            if (group->offsets.empty() && !group->has_record) remove(epoch->group);
+        }
+    } else if (const auto* member = std::get_if<ConsumerMemberMetadata>(&record)) {
+        Group* group = group_for(member->group, !member->value);
+        if (!group) return;
+        group->consumer->replay(*member, moment);
+        arm(member->group, group);
+    } else if (const auto* target_epoch = std::get_if<ConsumerTargetEpoch>(&record)) {
+        Group* group = group_for(target_epoch->group, !target_epoch->value);
+        if (group && target_epoch->value)
+            group->consumer->replay_target_epoch(target_epoch->value->assignment_epoch);
+    } else if (const auto* target = std::get_if<ConsumerTarget>(&record)) {
+        if (Group* group = group_for(target->group, !target->value))
+            group->consumer->replay(*target);
+    } else if (const auto* current = std::get_if<ConsumerCurrent>(&record)) {
+        if (Group* group = group_for(current->group, !current->value))
+            group->consumer->replay(*current);
+    }
+}
+
+bool Shard::is_empty(const Group& group) const {
+    return group.consumer ? group.consumer->is_empty() : group.classic.is_empty();
+}
+
+bool Shard::subscribes(const Group& group, const std::string& topic) const {
+    return group.consumer ? group.consumer->subscribes(topic) : group.classic.subscribes(topic);
+}
+
+// --- the consumer group protocol
+
+Duration Shard::consumer_heartbeat(const wire::ConsumerGroupHeartbeatRequest& request,
+                                   const Caller& caller, Moment moment, Effects* effects) {
+    const std::string& id = request.group_id;
+    Group* group = find(id);
+    const auto refuse = [&](std::string message) {
+        wire::ConsumerGroupHeartbeatResponse response;
+        response.error_code = ErrorCode::group_id_not_found;
+        response.error_message = std::move(message);
+        effects->replies.push_back({caller.call, std::move(response)});
+        return Duration();
+    };
+    const bool joins = request.member_epoch == ConsumerGroup::join_epoch;
+    bool fresh = false;
+    if (!group && !joins) return refuse("Group " + id + " not found.");
+    if (!group || !group->consumer) {
+        if (group && (!joins || !group->classic.is_empty()))
+            return refuse("Group " + id + " is not a consumer group.");
+        // An empty classic group changes its protocol with its first member.
+        if (group && group->has_record) effects->records.push_back(group_tombstone(id));
+        fresh = group == nullptr;
+        group = find_or_create_consumer(id, moment);
+        group->classic = ClassicGroup(id, settings_, moment);
+        group->has_record = false;
+    }
+    const Duration patience = group->consumer->heartbeat(request, caller, *image_, moment, effects);
+    arm(id, group);
+    // Its first member was refused.
+    if (fresh && group->consumer->is_empty()) remove(id);
+    return patience;
+}
+
+wire::ConsumerGroupHeartbeatResponse Shard::nothing_new(
+    const wire::ConsumerGroupHeartbeatRequest& request) const {
+    const Group* group = find(request.group_id);
+    if (group && group->consumer) return group->consumer->nothing_new(request);
+    return {};
+}
+
+wire::ConsumerGroupDescribeResponse::DescribedGroup Shard::describe_consumer(
+    const std::string& id) const {
+    const Group* group = find(id);
+    if (group && group->consumer) return group->consumer->describe(*image_);
+    wire::ConsumerGroupDescribeResponse::DescribedGroup described;
+    described.group_id = id;
+    described.error_code = ErrorCode::group_id_not_found;
+    described.error_message =
+        group ? "Group " + id + " is not a consumer group." : "Group " + id + " not found.";
+    return described;
+}
+
+void Shard::learn(std::shared_ptr<const metadata::ClusterImage> image, Moment moment,
+                  Effects* effects) {
+    image_ = std::move(image);
+    for (auto& [id, group] : groups_) {
+        if (!group->consumer) continue;
+        group->consumer->metadata_changed(*image_, moment, effects);
+        arm(id, group.get());
+    }
+}
+
+// --- the classic protocol
 
 void Shard::note_records(const std::string& id, std::size_t first, Effects* effects) {
     // Of the requests that call this, only the metadata of that one group is written.
@@ -107,6 +227,18 @@ void Shard::join(const wire::JoinGroupRequest& request, const Joiner& joiner, Mo
         response.member_id = request.member_id;
         effects->replies.push_back({joiner.call, std::move(response)});
         return;
+    }
+    if (group && group->consumer) {
+        if (!group->consumer->is_empty()) {
+            wire::JoinGroupResponse response;
+            response.error_code = ErrorCode::inconsistent_group_protocol;
+            response.member_id = request.member_id;
+            effects->replies.push_back({joiner.call, std::move(response)});
+            return;
+        }
+        group->consumer->write_tombstones(effects);
+        group->consumer.reset();
+        arm(request.group_id, group);
     }
     const bool fresh = group == nullptr;
     if (fresh) group = find_or_create(request.group_id, moment);
@@ -174,7 +306,10 @@ wire::OffsetCommitResponse Shard::commit(const wire::OffsetCommitRequest& reques
     wire::OffsetCommitResponse response;
     Group* group = find(request.group_id);
     ErrorCode refusal = ErrorCode::none;
-    if (group) {
+    if (group && group->consumer) {
+        refusal =
+            group->consumer->check_epoch(request.member_id, request.generation_id_or_member_epoch);
+    } else if (group) {
         refusal = group->classic.commit(request.member_id, request.group_instance_id,
                                         request.generation_id_or_member_epoch, moment);
     } else if (request.generation_id_or_member_epoch >= 0) {
@@ -219,6 +354,13 @@ wire::OffsetFetchResponse::OffsetFetchResponseGroup Shard::fetch(
     Response::OffsetFetchResponseGroup response;
     response.group_id = request.group_id;
     const Group* group = find(request.group_id);
+    if (request.member_id && request.member_epoch >= 0) {
+        if (!group) response.error_code = ErrorCode::group_id_not_found;
+        if (group && group->consumer)
+            response.error_code =
+                group->consumer->check_epoch(*request.member_id, request.member_epoch);
+        if (response.error_code != ErrorCode::none) return response;
+    }
     const auto answer = [](PartitionIndex index, const CommittedOffset* offset) {
         Response::OffsetFetchResponsePartitions answered;
         answered.partition_index = index;
@@ -257,14 +399,14 @@ wire::OffsetDeleteResponse Shard::delete_offsets(const wire::OffsetDeleteRequest
         response.error_code = ErrorCode::group_id_not_found;
         return response;
     }
-    if (!group->classic.is_empty() && !group->classic.is_consumer_group()) {
+    if (!group->consumer && !group->classic.is_empty() && !group->classic.is_consumer_group()) {
         response.error_code = ErrorCode::non_empty_group;
         return response;
     }
     for (const auto& topic : request.topics) {
         auto& answered_topic = response.topics.emplace_back();
         answered_topic.name = topic.name;
-        const bool subscribed = group->classic.subscribes(topic.name);
+        const bool subscribed = subscribes(*group, topic.name);
         for (const auto& partition : topic.partitions) {
             auto& answered = answered_topic.partitions.emplace_back();
             answered.partition_index = partition.partition_index;
@@ -287,11 +429,12 @@ void Shard::remove_offset(const std::string& id, Group* group, const std::string
 
 wire::DescribeGroupsResponse::DescribedGroup Shard::describe(const std::string& id) const {
     const Group* group = find(id);
-    if (group) return group->classic.describe();
+    if (group && !group->consumer) return group->classic.describe();
     wire::DescribeGroupsResponse::DescribedGroup described;
     described.group_id = id;
     described.error_code = ErrorCode::group_id_not_found;
-    described.error_message = "Group " + id + " not found.";
+    described.error_message =
+        group ? "Group " + id + " is not a classic group." : "Group " + id + " not found.";
     described.group_state = state_name(GroupState::dead);
     return described;
 }
@@ -303,19 +446,22 @@ void Shard::list(std::vector<wire::ListGroupsResponse::ListedGroup>* listed) con
         each.protocol_type = group->classic.protocol_type().value_or("");
         each.group_state = state_name(group->classic.state());
         each.group_type = "classic";
+        if (!group->consumer) continue;
+        each.protocol_type = consumer_protocol_type;
+        each.group_state = group->consumer->state();
+        each.group_type = "consumer";
     }
 }
 
 ErrorCode Shard::delete_group(const std::string& id, Effects* effects) {
     Group* group = find(id);
     if (!group) return ErrorCode::group_id_not_found;
-    if (!group->classic.is_empty()) return ErrorCode::non_empty_group;
+    if (!is_empty(*group)) return ErrorCode::non_empty_group;
     for (const auto& [topic, partitions] : group->offsets.topics()) {
         for (const auto& [index, offset] : partitions)
             effects->records.push_back(offset_tombstone(id, topic, index));
     }
-    effects->records.push_back(group_tombstone(id));
-    remove(id);
+    remove_group(id, effects);
     return ErrorCode::none;
 }
 
@@ -341,13 +487,15 @@ void Shard::expire_offsets(Moment moment, Effects* effects) {
     std::vector<std::string> finished;
     for (auto& [id, group] : groups_) {
         const ClassicGroup& classic = group->classic;
-        const bool simple = !classic.protocol_type().has_value();
-        const bool reads = classic.state() == GroupState::stable && classic.is_consumer_group() &&
-                           classic.knows_subscriptions();
+        const bool simple = group->consumer || !classic.protocol_type().has_value();
+        const bool reads = group->consumer
+                               ? !group->consumer->is_empty()
+                               : classic.state() == GroupState::stable &&
+                                     classic.is_consumer_group() && classic.knows_subscriptions();
         if (!simple && !classic.is_empty() && !reads) continue;
         std::vector<std::pair<std::string, PartitionIndex>> expired;
         for (const auto& [topic, partitions] : group->offsets.topics()) {
-            if (reads && classic.subscribes(topic)) continue;
+            if (reads && subscribes(*group, topic)) continue;
             for (const auto& [index, offset] : partitions) {
                 std::int64_t since = offset.commit_timestamp;
                 if (!simple && classic.is_empty() && classic.state_timestamp() >= 0)
@@ -360,13 +508,20 @@ void Shard::expire_offsets(Moment moment, Effects* effects) {
         for (const auto& [topic, index] : expired)
             remove_offset(id, group.get(), topic, index, effects);
         // An id that was given keeps the group: its member is about to come.
-        if (group->offsets.empty() && classic.is_empty() && classic.deadline() == Instant::never())
+        if (group->offsets.empty() && is_empty(*group) && classic.deadline() == Instant::never())
             finished.push_back(id);
     }
-    for (const std::string& id : finished) {
+    for (const std::string& id : finished) remove_group(id, effects);
+}
+
+void Shard::remove_group(const std::string& id, Effects* effects) {
+    Group* group = find(id);
+    if (group->consumer) {
+        group->consumer->write_tombstones(effects);
+    } else {
         effects->records.push_back(group_tombstone(id));
-        remove(id);
     }
+    remove(id);
 }
 
 Instant Shard::deadline() const {
@@ -378,18 +533,30 @@ void Shard::elapsed(Moment moment, Effects* effects) {
         const std::string id = timers_.begin()->second;
         Group* group = find(id);
         const std::size_t first = effects->records.size();
-        group->classic.elapsed(moment, effects);
-        note_records(id, first, effects);
+        if (group->consumer) {
+            group->consumer->elapsed(*image_, moment, effects);
+        } else {
+            group->classic.elapsed(moment, effects);
+            note_records(id, first, effects);
+        }
         arm(id, group);
     }
 }
 
 void Shard::abandon(ErrorCode error, Effects* effects) {
-    for (auto& [id, group] : groups_) group->classic.abandon(error, effects);
+    for (auto& [id, group] : groups_) {
+        group->classic.abandon(error, effects);
+        if (group->consumer) group->consumer->abandon(error, effects);
+    }
 }
 
 void Shard::snapshot(const std::function<void(record::KeyValue)>& take) const {
     for (const auto& [id, group] : groups_) {
+        if (group->consumer) {
+            Effects effects;
+            group->consumer->snapshot(&effects);
+            for (auto& record : effects.records) take(std::move(record));
+        }
         if (group->has_record) take(group_metadata_record(id, group->classic.metadata()));
         for (const auto& [topic, partitions] : group->offsets.topics()) {
             for (const auto& [index, offset] : partitions)

@@ -17,7 +17,9 @@
 #include "base/prng.h"
 #include "base/result.h"
 #include "group/classic/group.h"
+#include "group/consumer/group.h"
 #include "group/effects.h"
+#include "group/group_record.h"
 #include "group/offsets.h"
 #include "group/settings.h"
 #include "wire/delete_groups.h"
@@ -49,6 +51,19 @@ public:
     Duration park_heartbeat(const wire::HeartbeatRequest& request, CallId call);
     wire::LeaveGroupResponse leave(const wire::LeaveGroupRequest& request, Moment moment,
                                    Effects* effects);
+
+    // ConsumerGroup::heartbeat and nothing_new. The request is valid by itself.
+    Duration consumer_heartbeat(const wire::ConsumerGroupHeartbeatRequest& request,
+                                const Caller& caller, Moment moment, Effects* effects);
+    wire::ConsumerGroupHeartbeatResponse nothing_new(
+        const wire::ConsumerGroupHeartbeatRequest& request) const;
+    // GROUP_ID_NOT_FOUND for one that does not exist or speaks the classic protocol.
+    wire::ConsumerGroupDescribeResponse::DescribedGroup describe_consumer(
+        const std::string& group) const;
+
+    // What the cluster's topics are now: before the first request, and whenever they changed.
+    void learn(std::shared_ptr<const metadata::ClusterImage> image, Moment moment,
+               Effects* effects);
 
     // The topics of the request exist and have names, whatever the version. Answers in its order.
     wire::OffsetCommitResponse commit(const wire::OffsetCommitRequest& request, int version,
@@ -83,7 +98,8 @@ public:
 private:
     struct Group {
         explicit Group(ClassicGroup made) : classic(std::move(made)) {}
-        ClassicGroup classic;
+        ClassicGroup classic;  // Without members while the group speaks the other protocol.
+        std::unique_ptr<ConsumerGroup> consumer;
         Offsets offsets;
         bool has_record = false;           // Of its metadata, in the log.
         Instant armed = Instant::never();  // Its place in timers_.
@@ -97,12 +113,18 @@ private:
     void arm(const std::string& id, Group* group);
     void remove_offset(const std::string& id, Group* group, const std::string& topic,
                        PartitionIndex partition, Effects* effects);
+    bool is_empty(const Group& group) const;
+    bool subscribes(const Group& group, const std::string& topic) const;
+    Group* find_or_create_consumer(const std::string& id, Moment moment);
+    void replay_consumer(const GroupRecord& record, Moment moment);
+    void remove_group(const std::string& id, Effects* effects);
     void note_records(const std::string& id, std::size_t first, Effects* effects);
 
     const Settings* settings_;
     Prng random_;
     std::map<std::string, std::unique_ptr<Group>> groups_;
     std::set<std::pair<Instant, std::string>> timers_;
+    std::shared_ptr<const metadata::ClusterImage> image_;
 };
 
 }  // namespace pabal::group

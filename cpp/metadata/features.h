@@ -15,10 +15,13 @@ struct SupportedFeature {
     VersionRange versions;
 };
 
+// The consumer group protocol (KIP-848).
+inline constexpr std::int16_t group_version = 1;
+
 // Ordered by name.
 inline constexpr std::array<SupportedFeature, 7> supported_features() {
     return {{{"eligible.leader.replicas.version", {0, 0}},
-             {"group.version", {0, 0}},
+             {"group.version", {0, group_version}},
              {"kraft.version", {0, 1}},
              {"metadata.version", {lowest_metadata_version, metadata_version_4_3}},
              {"share.version", {0, 0}},

@@ -65,7 +65,8 @@ struct Node::Parts {
     // Ends whatever start() has begun; the order of an orderly end.
     io::Task<void> stop();
     io::Task<void> kill();
-    io::Task<void> tell_groups(std::shared_ptr<const metadata::ClusterDelta> delta);
+    io::Task<void> tell_groups(std::shared_ptr<const metadata::ClusterDelta> delta,
+                               runtime::ImagePointer image);
     void release();
     void failed(const std::string& why);
     void refresh_metrics();
@@ -222,8 +223,10 @@ io::Task<Status> Node::Parts::start() {
         [this](std::shared_ptr<const metadata::ClusterDelta> delta, runtime::ImagePointer image) {
             return partitions->apply(std::move(delta), std::move(image));
         });
-    controller->subscribe([this](std::shared_ptr<const metadata::ClusterDelta> delta,
-                                 runtime::ImagePointer) { return tell_groups(std::move(delta)); });
+    controller->subscribe(
+        [this](std::shared_ptr<const metadata::ClusterDelta> delta, runtime::ImagePointer image) {
+            return tell_groups(std::move(delta), std::move(image));
+        });
     controller->on_failure([this](IoError error) { failed(error.message); });
 
     partitions_started = true;
@@ -315,8 +318,9 @@ io::Task<void> Node::Parts::kill() {
     release();
 }
 
-io::Task<void> Node::Parts::tell_groups(std::shared_ptr<const metadata::ClusterDelta> delta) {
-    groups->apply(*delta);
+io::Task<void> Node::Parts::tell_groups(std::shared_ptr<const metadata::ClusterDelta> delta,
+                                        runtime::ImagePointer image) {
+    groups->apply(*delta, std::move(image));
     co_return;
 }
 

@@ -13,6 +13,7 @@
 #include "io/gate.h"
 #include "log/partition_log.h"
 #include "metadata/image_loader.h"
+#include "metadata/features.h"
 #include "metadata/record.h"
 #include "metadata/snapshot.h"
 #include "wire/describe_quorum.h"
@@ -221,6 +222,7 @@ Status Controller::bootstrap() {
         if (!read.ok()) return Error{read.error().code, path + ": " + read.error().message};
     } else {
         records.push_back(feature_level("metadata.version", metadata::metadata_version_4_3));
+        records.push_back(feature_level("group.version", metadata::group_version));
         state_->bootstrap_path = path;
     }
     return submit(records);
@@ -233,6 +235,7 @@ Status Controller::register_controller() {
     for (const metadata::Endpoint& endpoint : options_.controller_endpoints)
         record.end_points.push_back(
             {endpoint.name, endpoint.host, endpoint.port, endpoint.security_protocol});
+    record.features.push_back({"group.version", 0, metadata::group_version});
     record.features.push_back({"kraft.version", 0, 0});
     record.features.push_back(
         {"metadata.version", metadata::lowest_metadata_version, metadata::metadata_version_4_3});
@@ -248,12 +251,14 @@ Status Controller::register_local_broker(const std::vector<metadata::Endpoint>& 
     for (const metadata::Endpoint& endpoint : endpoints)
         request.listeners.push_back(
             {endpoint.name, endpoint.host, endpoint.port, endpoint.security_protocol});
+    request.features.push_back({"group.version", 0, metadata::group_version});
     request.features.push_back(
         {"metadata.version", metadata::lowest_metadata_version, metadata::metadata_version_4_3});
     // Levels that another implementation finalised in this directory do no harm where nothing of
     // them is served.
     for (const auto& [name, level] : state_->head.features())
-        if (name != "metadata.version") request.features.push_back({name, 0, level});
+        if (name != "metadata.version" && name != "group.version")
+            request.features.push_back({name, 0, level});
     request.rack = config_.value("broker.rack");
     request.log_dirs = directories;
 
@@ -501,6 +506,8 @@ io::Task<void> Controller::write_bootstrap() {
     state_->snapshotting = true;
     const std::vector<Bytes> frames{
         metadata::encode(feature_level("metadata.version", metadata::metadata_version_4_3),
+                         metadata::metadata_version_4_3),
+        metadata::encode(feature_level("group.version", metadata::group_version),
                          metadata::metadata_version_4_3)};
     const WallTime now = ports_.clock.wall_now();
     std::string content;

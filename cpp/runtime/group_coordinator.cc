@@ -17,6 +17,13 @@ group::Settings settings_of(const metadata::BrokerConfig& config) {
     settings.max_size = static_cast<std::size_t>(config.integer("group.max.size"));
     settings.initial_rebalance_delay =
         Duration::milliseconds(config.integer("group.initial.rebalance.delay.ms"));
+    settings.consumer_session_timeout_ms =
+        static_cast<std::int32_t>(config.integer("group.consumer.session.timeout.ms"));
+    settings.consumer_heartbeat_interval_ms =
+        static_cast<std::int32_t>(config.integer("group.consumer.heartbeat.interval.ms"));
+    settings.consumer_max_size =
+        static_cast<std::size_t>(config.integer("group.consumer.max.size"));
+    settings.consumer_assignors = config.list("group.consumer.assignors");
     settings.offset_metadata_max_bytes =
         static_cast<std::size_t>(config.integer("offset.metadata.max.bytes"));
     settings.offsets_retention =
@@ -86,8 +93,10 @@ GroupCoordinator::~GroupCoordinator() {
 
 // --- which partitions are ours
 
-void GroupCoordinator::apply(const metadata::ClusterDelta& delta) {
+void GroupCoordinator::apply(const metadata::ClusterDelta& delta,
+                             std::shared_ptr<const metadata::ClusterImage> image) {
     if (stopped_) return;
+    image_ = std::move(image);
     const Topic* topic = partitions_->topic(group_topic);
     partition_count_ = topic ? static_cast<std::int32_t>(topic->image->partitions.size()) : 0;
     std::vector<ActivePointer> held;
@@ -98,6 +107,14 @@ void GroupCoordinator::apply(const metadata::ClusterDelta& delta) {
     for (std::int32_t i = 0; i < partition_count_; ++i) {
         const PartitionIndex index(i);
         if (topic->partition(index)) follow(index, topic->partition(index)->shared_from_this());
+    }
+    if (delta.topics.empty()) return;
+    for (const auto& [index, active] : active_) {
+        if (!active->loaded) continue;
+        group::Effects effects;
+        active->machine.learn(image_, moment(), &effects);
+        carry_out(active, std::move(effects));
+        arm(active);
     }
     for (const auto& [id, change] : delta.topics) {
         if (!change.deleted || !change.before) continue;
@@ -156,6 +173,9 @@ io::Task<void> GroupCoordinator::load(ActivePointer active) {
     if (!active->log->closed()) {
         if (status.ok()) {
             active->loaded = true;
+            group::Effects effects;
+            active->machine.learn(image_, moment(), &effects);
+            carry_out(active, std::move(effects));
             const Duration taken = ports_->clock.now() - began;
             log_->debug("loaded the groups of a partition",
                         {{"partition", active->index.value()},
@@ -397,6 +417,56 @@ io::Task<wire::HeartbeatResponse> GroupCoordinator::heartbeat(wire::HeartbeatReq
     // Still there: the machine had no news.
     if (calls_.erase(id) > 0) co_return response;
     co_return std::get<wire::HeartbeatResponse>(std::move(call.response));
+}
+
+io::Task<wire::ConsumerGroupHeartbeatResponse> GroupCoordinator::consumer_heartbeat(
+    wire::ConsumerGroupHeartbeatRequest request, group::Caller caller, io::Gate** parked) {
+    const ActivePointer known = find(request.group_id);
+    const bool at_once = !known || !known->loaded;
+    Result<ActivePointer> active = co_await serving(request.group_id);
+    if (!active.ok()) {
+        wire::ConsumerGroupHeartbeatResponse response;
+        response.error_code = active.error().code;
+        co_return response;
+    }
+    Call call(ports_->clock);
+    caller.call = ++last_call_;
+    calls_[caller.call] = &call;
+    group::Effects effects;
+    const Duration patience =
+        (*active)->machine.consumer_heartbeat(request, caller, moment(), &effects);
+    carry_out(*active, std::move(effects));
+    if (!(*active)->log->closed()) arm(*active);
+    Instant deadline = Instant::never();
+    if (patience > Duration()) {
+        deadline = at_once ? ports_->clock.now() : ports_->clock.now() + patience;
+        *parked = &call.gate;
+    }
+    co_await call.gate.opened(deadline);
+    *parked = nullptr;
+    // Still there: the machine had no news.
+    if (calls_.erase(caller.call) > 0) co_return (*active)->machine.nothing_new(request);
+    co_return std::get<wire::ConsumerGroupHeartbeatResponse>(std::move(call.response));
+}
+
+io::Task<wire::ConsumerGroupDescribeResponse::DescribedGroup> GroupCoordinator::describe_consumer(
+    std::string group) {
+    wire::ConsumerGroupDescribeResponse::DescribedGroup described;
+    described.group_id = group;
+    Result<ActivePointer> active = co_await serving(group);
+    if (!active.ok()) {
+        described.error_code = active.error().code;
+        co_return described;
+    }
+    described = (*active)->machine.describe_consumer(group);
+    group::Effects nothing;
+    ErrorCode error = co_await written(*active, std::move(nothing));
+    if (error != ErrorCode::none) {
+        described = {};
+        described.group_id = group;
+        described.error_code = error;
+    }
+    co_return described;
 }
 
 io::Task<wire::LeaveGroupResponse> GroupCoordinator::leave(wire::LeaveGroupRequest request) {

@@ -59,7 +59,8 @@ public:
 
     // After Partitions::apply of the same news: takes over partitions that this broker leads now,
     // leaves others, forgets the offsets of topics that are gone.
-    void apply(const metadata::ClusterDelta& delta);
+    void apply(const metadata::ClusterDelta& delta,
+               std::shared_ptr<const metadata::ClusterImage> image);
     // Whoever waits is told NOT_COORDINATOR; afterwards every call is. Ends when nothing of this
     // object runs any more.
     io::Task<void> stop();
@@ -69,6 +70,11 @@ public:
     // Held back while there is nothing new; `*parked` is then a gate that ends the waiting.
     io::Task<wire::HeartbeatResponse> heartbeat(wire::HeartbeatRequest request, io::Gate** parked);
     io::Task<wire::LeaveGroupResponse> leave(wire::LeaveGroupRequest request);
+    // The request is valid by itself. Held back like a classic heartbeat.
+    io::Task<wire::ConsumerGroupHeartbeatResponse> consumer_heartbeat(
+        wire::ConsumerGroupHeartbeatRequest request, group::Caller caller, io::Gate** parked);
+    io::Task<wire::ConsumerGroupDescribeResponse::DescribedGroup> describe_consumer(
+        std::string group);
     // The topics of the request exist and have names and ids.
     io::Task<wire::OffsetCommitResponse> commit(wire::OffsetCommitRequest request, int version);
     // Of one group, by names.
@@ -116,6 +122,7 @@ private:
     Duration expiry_interval_;
     Prng random_;
     std::map<PartitionIndex, ActivePointer> active_;
+    std::shared_ptr<const metadata::ClusterImage> image_;
     std::int32_t partition_count_ = 0;  // Of the topic; 0 while there is none.
     std::unordered_map<group::CallId, Call*> calls_;
     group::CallId last_call_ = 0;

@@ -54,6 +54,7 @@ BORDERS = {
     r"<pybind11/": {"bindings"},
     r"<CLI/": {"bin"},
     r"<toml\+\+/": {"sim", "bin"},
+    r"<re2/": {"group"},
     r"<(zlib|zstd|lz4\w*|snappy[\w-]*)\.h>": {"record"},
 }
 BANNED_NAMES = re.compile(r"(^|[_/])(util|utils|common|helper|helpers|manager|misc)([_./]|$)")

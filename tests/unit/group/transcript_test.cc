@@ -11,6 +11,8 @@
 
 #include "group/group_record.h"
 #include "group/shard.h"
+#include "metadata/cluster_image.h"
+#include "metadata/record.h"
 #include "wire/records/consumer_protocol_subscription.h"
 #include "wire/writer.h"
 
@@ -47,8 +49,11 @@ class Transcript {
 public:
     std::string answer(const scenario::Command& command) {
         if (command.name == "settings") return change_settings(command);
-        if (!shard_) shard_.emplace(&settings_, Prng(1));
         Effects effects;
+        if (!shard_) {
+            shard_.emplace(&settings_, Prng(1));
+            shard_->learn(image_, moment(), &effects);
+        }
         std::string text = carry_out(command, &effects);
         text += told(effects);
         return shortened(text);
@@ -63,6 +68,7 @@ private:
             Duration::milliseconds(command.number("retention", 604'800'000));
         settings_.offset_metadata_max_bytes =
             static_cast<std::size_t>(command.number("metadata-max", 4096));
+        settings_.consumer_max_size = settings_.max_size;
         return "";
     }
 
@@ -86,6 +92,9 @@ private:
         }
         if (command.name == "wait") return wait(command, effects);
         if (command.name == "describe") return describe(command);
+        if (command.name == "topic") return change_topic(command, effects);
+        if (command.name == "beat") return beat(command, effects);
+        if (command.name == "describe-consumer") return describe_consumer();
         if (command.name == "list") return list();
         if (command.name == "reload") return reload(command);
         if (command.name == "abandon") {
@@ -270,6 +279,102 @@ private:
         return text;
     }
 
+    // topic NAME partitions=N, which may be more than it had.
+    std::string change_topic(const scenario::Command& command, Effects* effects) {
+        auto image = std::make_shared<metadata::ClusterImage>(*image_);
+        const std::string& name = command.words[0];
+        std::int32_t has = 0;
+        if (auto known = image->topic(name)) {
+            has = static_cast<std::int32_t>(known->partitions.size());
+        } else {
+            wire::TopicRecord record;
+            record.name = name;
+            record.topic_id = topic_id(name);
+            EXPECT_TRUE(image->replay(metadata::Record(record), nullptr).ok());
+        }
+        for (; has < command.number("partitions", 1); ++has) {
+            wire::PartitionRecord record;
+            record.topic_id = topic_id(name);
+            record.partition_id = PartitionIndex(has);
+            record.replicas = {BrokerId(0)};
+            record.isr = {BrokerId(0)};
+            record.leader = BrokerId(0);
+            record.directories = {DirectoryId()};
+            EXPECT_TRUE(image->replay(metadata::Record(record), nullptr).ok());
+        }
+        image_ = image;
+        shard_->learn(image_, moment(), effects);
+        return "";
+    }
+
+    // Names are single letters, so that their order is that of the ids.
+    static TopicId topic_id(const std::string& name) {
+        Uuid id;
+        id.bytes[0] = static_cast<std::uint8_t>(name[0]);
+        id.bytes[15] = 1;
+        return TopicId(id);
+    }
+    static std::string topic_name(const TopicId& id) {
+        return std::string(1, static_cast<char>(id.value().bytes[0]));
+    }
+    template <class Topics>
+    static std::string partitions_text(const Topics& topics) {
+        std::string text;
+        for (const auto& topic : topics) {
+            for (const PartitionIndex partition : topic.partitions) {
+                text += (text.empty() ? "" : ",") + topic_name(topic.topic_id) + "-" +
+                        std::to_string(partition.value());
+            }
+        }
+        return "[" + text + "]";
+    }
+
+    // beat MEMBER epoch=N [topics=a,b] [regex=R] [owned=t-0,t-1] [instance=I] [assignor=A]
+    std::string beat(const scenario::Command& command, Effects* effects) {
+        wire::ConsumerGroupHeartbeatRequest request;
+        request.group_id = command.value("group", "g");
+        request.member_id = command.words[0];
+        request.member_epoch = static_cast<std::int32_t>(command.number("epoch", 0));
+        if (request.member_epoch == ConsumerGroup::join_epoch) {
+            request.rebalance_timeout_ms = 5'000;
+            request.topic_partitions.emplace();
+        }
+        if (command.values.count("topics"))
+            request.subscribed_topic_names = split(command.value("topics"), ',');
+        if (command.values.count("regex")) request.subscribed_topic_regex = command.value("regex");
+        if (command.values.count("instance")) request.instance_id = command.value("instance");
+        if (command.values.count("assignor")) request.server_assignor = command.value("assignor");
+        if (command.values.count("owned")) {
+            request.topic_partitions.emplace();
+            for (const std::string& owned : split(command.value("owned"), ',')) {
+                auto& topic = request.topic_partitions->emplace_back();
+                topic.topic_id = topic_id(owned);
+                topic.partitions = {PartitionIndex(std::stoi(owned.substr(2)))};
+            }
+        }
+        Caller caller;
+        caller.call = ++last_call_;
+        caller.client_id = "c";
+        caller.client_host = "/127.0.0.1";
+        const Duration patience = shard_->consumer_heartbeat(request, caller, moment(), effects);
+        if (patience == Duration()) return "";
+        return "waits for " + std::to_string(patience.to_milliseconds()) + " ms\n";
+    }
+
+    std::string describe_consumer() {
+        const auto group = shard_->describe_consumer("g");
+        if (group.error_code != ErrorCode::none) return name(group.error_code) + "\n";
+        std::string text = group.group_state + " epoch=" + std::to_string(group.group_epoch) +
+                           " target=" + std::to_string(group.assignment_epoch) + " " +
+                           group.assignor_name + "\n";
+        for (const auto& member : group.members) {
+            text += "  " + member.member_id + " epoch=" + std::to_string(member.member_epoch) +
+                    " has " + partitions_text(member.assignment.topic_partitions) + " is to have " +
+                    partitions_text(member.target_assignment.topic_partitions) + "\n";
+        }
+        return text;
+    }
+
     // As another broker that reads the log; from a snapshot if asked to.
     std::string reload(const scenario::Command& command) {
         std::vector<record::KeyValue> records = log_;
@@ -283,6 +388,9 @@ private:
             const auto replayed = shard_->replay(record, moment());
             EXPECT_TRUE(replayed.ok()) << replayed.error().message;
         }
+        Effects effects;
+        shard_->learn(image_, moment(), &effects);
+        EXPECT_TRUE(effects.records.empty()) << "nothing changed while it was loaded";
         return std::to_string(records.size()) + " records\n";
     }
 
@@ -312,6 +420,13 @@ private:
                 text += name(synced->error_code);
                 if (synced->error_code == ErrorCode::none)
                     text += " assignment=" + text_of(synced->assignment);
+            } else if (const auto* beaten =
+                           std::get_if<wire::ConsumerGroupHeartbeatResponse>(&reply.response)) {
+                text += name(beaten->error_code);
+                if (beaten->error_code == ErrorCode::none)
+                    text += " epoch=" + std::to_string(beaten->member_epoch);
+                if (beaten->assignment)
+                    text += " has " + partitions_text(beaten->assignment->topic_partitions);
             } else {
                 text += name(std::get<wire::HeartbeatResponse>(reply.response).error_code);
             }
@@ -336,6 +451,29 @@ private:
                                " leader=" + group->value->leader.value_or("null");
             for (const auto& member : group->value->members) text += " " + member.member_id;
             return text;
+        }
+        if (const auto* epoch = std::get_if<ConsumerEpoch>(&*parsed)) {
+            return "consumer group " + epoch->group +
+                   (epoch->value ? " epoch=" + std::to_string(epoch->value->epoch) : " removed");
+        }
+        if (const auto* member = std::get_if<ConsumerMemberMetadata>(&*parsed))
+            return "member " + member->member + (member->value ? "" : " removed");
+        if (const auto* target_epoch = std::get_if<ConsumerTargetEpoch>(&*parsed)) {
+            if (!target_epoch->value) return "target removed";
+            return "target epoch=" + std::to_string(target_epoch->value->assignment_epoch);
+        }
+        if (const auto* target = std::get_if<ConsumerTarget>(&*parsed)) {
+            if (!target->value) return "target of " + target->member + " removed";
+            return "target of " + target->member + " " +
+                   partitions_text(target->value->topic_partitions);
+        }
+        if (const auto* current = std::get_if<ConsumerCurrent>(&*parsed)) {
+            if (!current->value) return "place of " + current->member + " removed";
+            const auto& value = *current->value;
+            return "place of " + current->member + " epoch=" + std::to_string(value.member_epoch) +
+                   " state=" + std::to_string(value.state) + " " +
+                   partitions_text(value.assigned_partitions) + " gives up " +
+                   partitions_text(value.partitions_pending_revocation);
         }
         return "of another kind";
     }
@@ -374,6 +512,8 @@ private:
 
     Settings settings_;
     std::optional<Shard> shard_;
+    std::shared_ptr<const metadata::ClusterImage> image_ =
+        std::make_shared<metadata::ClusterImage>();
     std::vector<record::KeyValue> log_;
     std::vector<std::string> uuids_;
     std::int64_t now_ = 0;
