@@ -61,6 +61,20 @@ Topic topic(const client::TopicDescription& description) {
     return out;
 }
 
+// name, value, source, read only, sensitive.
+using Setting = std::tuple<std::string, std::optional<std::string>, int, bool, bool>;
+// partition, offset.
+using Offsets = std::vector<std::pair<int, std::int64_t>>;
+// id, instance id, client id, host, assignment.
+using Member =
+    std::tuple<std::string, std::optional<std::string>, std::string, std::string, py::bytes>;
+
+Offsets offsets(const std::vector<client::PartitionOffset>& found) {
+    Offsets out;
+    for (const auto& one : found) out.emplace_back(one.partition.value(), one.offset.value());
+    return out;
+}
+
 class Admin {
 public:
     explicit Admin(const std::string& bootstrap_servers)
@@ -86,8 +100,7 @@ public:
     }
     void delete_topic(std::string name, double timeout) {
         auto result = live().delete_topic(std::move(name), duration(timeout));
-        const Status status = wait_for(result);
-        if (!status.ok()) raise(status.error());
+        check(result);
     }
     Topic describe_topic(std::string name, double timeout) {
         auto result = live().describe_topic(std::move(name), duration(timeout));
@@ -101,6 +114,78 @@ public:
             names.emplace_back(description.name, description.id.value().text());
         }
         return names;
+    }
+    void create_partitions(std::string topic, int count, double timeout) {
+        auto result = live().create_partitions(std::move(topic), count, duration(timeout));
+        check(result);
+    }
+    std::vector<Setting> describe_configs(int resource, std::string name, double timeout) {
+        auto result = live().describe_configs(static_cast<client::ConfigResource>(resource),
+                                              std::move(name), duration(timeout));
+        std::vector<Setting> settings;
+        for (auto& config : value_of(result)) {
+            settings.emplace_back(std::move(config.name), std::move(config.value), config.source,
+                                  config.read_only, config.sensitive);
+        }
+        return settings;
+    }
+    void alter_configs(int resource, std::string name,
+                       std::vector<std::pair<std::string, std::optional<std::string>>> changes,
+                       double timeout) {
+        auto result = live().alter_configs(static_cast<client::ConfigResource>(resource),
+                                           std::move(name), std::move(changes), duration(timeout));
+        check(result);
+    }
+    Offsets list_offsets(std::string topic, std::int64_t timestamp, double timeout) {
+        auto result = live().list_offsets(std::move(topic), timestamp, duration(timeout));
+        return offsets(value_of(result));
+    }
+    Offsets delete_records(std::string topic, const Offsets& before, double timeout) {
+        std::vector<client::PartitionOffset> asked;
+        for (const auto& [partition, offset] : before) {
+            asked.push_back({PartitionIndex(partition), Offset(offset)});
+        }
+        auto result = live().delete_records(std::move(topic), std::move(asked), duration(timeout));
+        return offsets(value_of(result));
+    }
+    std::vector<std::tuple<std::string, std::string, std::string, std::string>> list_groups(
+        double timeout) {
+        auto result = live().list_groups(duration(timeout));
+        std::vector<std::tuple<std::string, std::string, std::string, std::string>> groups;
+        for (auto& group : value_of(result)) {
+            groups.emplace_back(std::move(group.id), std::move(group.type),
+                                std::move(group.protocol_type), std::move(group.state));
+        }
+        return groups;
+    }
+    // state, protocol type, assignor, coordinator, members.
+    std::tuple<std::string, std::string, std::string, int, std::vector<Member>> describe_group(
+        std::string id, double timeout) {
+        auto result = live().describe_group(std::move(id), duration(timeout));
+        client::GroupDescription group = value_of(result);
+        std::vector<Member> members;
+        for (auto& member : group.members) {
+            const std::string_view assignment = as_text(member.assignment);
+            members.emplace_back(std::move(member.id), std::move(member.instance_id),
+                                 std::move(member.client_id), std::move(member.host),
+                                 py::bytes(assignment.data(), assignment.size()));
+        }
+        return {std::move(group.state), std::move(group.protocol_type), std::move(group.protocol),
+                group.coordinator.value(), std::move(members)};
+    }
+    std::vector<std::tuple<std::string, int, std::int64_t>> committed_offsets(std::string group,
+                                                                              double timeout) {
+        auto result = live().committed_offsets(std::move(group), duration(timeout));
+        std::vector<std::tuple<std::string, int, std::int64_t>> committed;
+        for (auto& offset : value_of(result)) {
+            committed.emplace_back(std::move(offset.topic), offset.partition.value(),
+                                   offset.offset.value());
+        }
+        return committed;
+    }
+    void delete_group(std::string id, double timeout) {
+        auto result = live().delete_group(std::move(id), duration(timeout));
+        check(result);
     }
     void close() {
         if (!admin_) return;
@@ -117,6 +202,10 @@ private:
             throw py::error_already_set();
         }
         return *admin_;
+    }
+    void check(std::future<Status>& future) {
+        const Status status = wait_for(future);
+        if (!status.ok()) raise(status.error());
     }
     template <class T>
     T value_of(std::future<Result<T>>& future) {
@@ -144,6 +233,21 @@ void bind_admin(py::module_& module) {
         .def("delete_topic", &Admin::delete_topic, py::arg("name"), py::arg("timeout"))
         .def("describe_topic", &Admin::describe_topic, py::arg("name"), py::arg("timeout") = 30.0)
         .def("list_topics", &Admin::list_topics, py::arg("timeout") = 30.0)
+        .def("create_partitions", &Admin::create_partitions, py::arg("topic"), py::arg("count"),
+             py::arg("timeout") = 30.0)
+        .def("describe_configs", &Admin::describe_configs, py::arg("resource"), py::arg("name"),
+             py::arg("timeout") = 30.0)
+        .def("alter_configs", &Admin::alter_configs, py::arg("resource"), py::arg("name"),
+             py::arg("changes"), py::arg("timeout") = 30.0)
+        .def("list_offsets", &Admin::list_offsets, py::arg("topic"), py::arg("timestamp"),
+             py::arg("timeout") = 30.0)
+        .def("delete_records", &Admin::delete_records, py::arg("topic"), py::arg("before"),
+             py::arg("timeout") = 30.0)
+        .def("list_groups", &Admin::list_groups, py::arg("timeout") = 30.0)
+        .def("describe_group", &Admin::describe_group, py::arg("id"), py::arg("timeout") = 30.0)
+        .def("committed_offsets", &Admin::committed_offsets, py::arg("group"),
+             py::arg("timeout") = 30.0)
+        .def("delete_group", &Admin::delete_group, py::arg("id"), py::arg("timeout") = 30.0)
         .def("close", &Admin::close);
 }
 

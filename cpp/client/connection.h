@@ -39,6 +39,8 @@ public:
     io::Task<Result<Response>> call(Request request, Instant deadline) {
         const auto version = version_of(Request::api_key);
         if (!version.ok()) co_return version.error();
+        // A request whose fields depend on the version fills them in now.
+        if constexpr (requires { request.fill(0); }) request.fill(*version);
         wire::Writer writer;
         const std::int32_t correlation_id = begin(&writer, Request::api_key, *version);
         encode(writer, request, *version);

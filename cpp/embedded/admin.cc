@@ -82,4 +82,71 @@ std::future<Result<std::vector<client::TopicDescription>>> Admin::list_topics(Du
         [this, timeout] { return parts_->admin->list_topics(timeout); });
 }
 
+std::future<Status> Admin::create_partitions(std::string topic, std::int32_t count,
+                                             Duration timeout) {
+    return parts_->call<Status>([this, topic = std::move(topic), count, timeout]() mutable {
+        return parts_->admin->create_partitions(std::move(topic), count, timeout);
+    });
+}
+
+std::future<Result<std::vector<client::Config>>> Admin::describe_configs(
+    client::ConfigResource resource, std::string name, Duration timeout) {
+    return parts_->call<Result<std::vector<client::Config>>>(
+        [this, resource, name = std::move(name), timeout]() mutable {
+            return parts_->admin->describe_configs(resource, std::move(name), timeout);
+        });
+}
+
+std::future<Status> Admin::alter_configs(
+    client::ConfigResource resource, std::string name,
+    std::vector<std::pair<std::string, std::optional<std::string>>> changes, Duration timeout) {
+    return parts_->call<Status>([this, resource, name = std::move(name),
+                                 changes = std::move(changes), timeout]() mutable {
+        return parts_->admin->alter_configs(resource, std::move(name), std::move(changes), timeout);
+    });
+}
+
+std::future<Result<std::vector<client::PartitionOffset>>> Admin::list_offsets(
+    std::string topic, std::int64_t timestamp, Duration timeout) {
+    return parts_->call<Result<std::vector<client::PartitionOffset>>>(
+        [this, topic = std::move(topic), timestamp, timeout]() mutable {
+            return parts_->admin->list_offsets(std::move(topic), timestamp, timeout);
+        });
+}
+
+std::future<Result<std::vector<client::PartitionOffset>>> Admin::delete_records(
+    std::string topic, std::vector<client::PartitionOffset> before, Duration timeout) {
+    return parts_->call<Result<std::vector<client::PartitionOffset>>>(
+        [this, topic = std::move(topic), before = std::move(before), timeout]() mutable {
+            return parts_->admin->delete_records(std::move(topic), std::move(before), timeout);
+        });
+}
+
+std::future<Result<std::vector<client::GroupListing>>> Admin::list_groups(Duration timeout) {
+    return parts_->call<Result<std::vector<client::GroupListing>>>(
+        [this, timeout]() mutable { return parts_->admin->list_groups(timeout); });
+}
+
+std::future<Result<client::GroupDescription>> Admin::describe_group(std::string id,
+                                                                    Duration timeout) {
+    return parts_->call<Result<client::GroupDescription>>(
+        [this, id = std::move(id), timeout]() mutable {
+            return parts_->admin->describe_group(std::move(id), timeout);
+        });
+}
+
+std::future<Result<std::vector<client::CommittedOffset>>> Admin::committed_offsets(
+    std::string group, Duration timeout) {
+    return parts_->call<Result<std::vector<client::CommittedOffset>>>(
+        [this, group = std::move(group), timeout]() mutable {
+            return parts_->admin->committed_offsets(std::move(group), timeout);
+        });
+}
+
+std::future<Status> Admin::delete_group(std::string id, Duration timeout) {
+    return parts_->call<Status>([this, id = std::move(id), timeout]() mutable {
+        return parts_->admin->delete_group(std::move(id), timeout);
+    });
+}
+
 }  // namespace pabal::embedded

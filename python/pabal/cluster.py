@@ -16,12 +16,17 @@ from typing import Literal, Protocol
 
 from pabal import _core
 from pabal.duration import Duration, seconds
+from pabal.group import Group
 from pabal.process import ServerProcess
 from pabal.properties import property_text
 
 __all__ = ["Broker", "Cluster", "Topic"]
 
 Isolation = Literal["thread", "process"]
+
+# What ListOffsets takes for a time.
+_LOG_START = -2
+_LOG_END = -1
 
 
 class _Runner(Protocol):
@@ -111,6 +116,34 @@ class Topic:
             PartitionState(index, leader, epoch, tuple(replicas), tuple(isr))
             for index, leader, epoch, replicas, isr in description.partitions
         )
+
+    def offsets(self) -> tuple[tuple[int, int], ...]:
+        """For each partition the offset where its log starts, and the one of the next record.
+
+        Examples
+        --------
+        >>> with Cluster() as cluster:
+        ...     cluster.create_topic("orders", partitions=2).offsets()
+        ((0, 0), (0, 0))
+        """
+        admin = self._cluster._admin()
+        starts = admin.list_offsets(self._name, _LOG_START)
+        ends = admin.list_offsets(self._name, _LOG_END)
+        return tuple(
+            (start, end) for (_, start), (_, end) in zip(starts, ends, strict=True)
+        )
+
+    def add_partitions(self, total: int, *, timeout: Duration = 30.0) -> None:
+        """Let the topic have ``total`` partitions; when this returns, every one has a leader.
+
+        Records stay where they are, but keys are spread over the new number: see `pabal.explore`.
+
+        Raises
+        ------
+        pabal.errors.InvalidPartitionsError
+            If the topic has as many already.
+        """
+        self._cluster._admin().create_partitions(self._name, total, seconds(timeout, "timeout"))
 
     def delete(self) -> None:
         """Delete the topic with all its records."""
@@ -256,6 +289,14 @@ class Broker:
         self.stop(timeout=timeout)
         self.start(timeout=timeout)
 
+    def log_tail(self, lines: int = 20) -> list[str]:
+        """The last lines that the broker logged, the latest last; none if it does not run."""
+        if isinstance(self._runner, _core.Broker):
+            return self._runner.log_lines()[-lines:]
+        if isinstance(self._runner, ServerProcess) and self._runner.running:
+            return self._runner.log_tail(lines * 200).splitlines()[-lines:]
+        return []
+
     def metrics(self) -> str:
         """Counters and latencies since the start, in the text format that Prometheus reads.
 
@@ -364,6 +405,11 @@ class Cluster:
         return self._brokers
 
     @property
+    def is_closed(self) -> bool:
+        """Whether `close` was called."""
+        return self._closed
+
+    @property
     def data_dir(self) -> Path:
         """The directory of all brokers' logs."""
         return self._directory
@@ -458,6 +504,21 @@ class Cluster:
         """All topics by name, without the internal ones."""
         listing = sorted(self._admin().list_topics())
         return {name: Topic(self, name, topic_id) for name, topic_id in listing}
+
+    def group(self, group_id: str) -> Group:
+        """The consumer group ``group_id``, which need not exist yet.
+
+        Examples
+        --------
+        >>> with Cluster() as cluster:
+        ...     cluster.group("readers")
+        <pabal.Group 'readers'>
+        """
+        return Group(self._admin, group_id)
+
+    def groups(self) -> dict[str, Group]:
+        """All groups by id."""
+        return {listed[0]: self.group(listed[0]) for listed in self._admin().list_groups()}
 
     def close(self) -> None:
         """Stop all brokers, and remove the directory if it was temporary. Twice is fine.

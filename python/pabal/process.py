@@ -106,9 +106,10 @@ class ServerProcess:
 
     def log_tail(self, size_bytes: int = 4096) -> str:
         """The last lines that the server wrote."""
-        end = self._log.seek(0, os.SEEK_END)
-        self._log.seek(max(0, end - size_bytes))
-        return self._log.read().decode(errors="replace")
+        # Not by seek: the server writes where this descriptor stands.
+        descriptor = self._log.fileno()
+        end = os.fstat(descriptor).st_size
+        return os.pread(descriptor, size_bytes, max(0, end - size_bytes)).decode(errors="replace")
 
     def _end(self, sent: signal.Signals, timeout: float) -> None:
         if self.running:
