@@ -3,6 +3,7 @@
 // open, rename, remove, truncate, rebuilds, cold reads) through `run` to the disk pool.
 #pragma once
 
+#include <cerrno>
 #include <cstdint>
 #include <functional>
 #include <memory>
@@ -74,6 +75,11 @@ public:
     virtual IoStatus remove(const std::string& path) = 0;
     // Makes creations, renames and removals in `path` durable.
     virtual IoStatus sync_directory(const std::string& path) = 0;
+    // The same for everything on the file system that holds `path`, contents too: one wait instead
+    // of thousands. ENOSYS where the system has no such call.
+    virtual IoStatus sync_file_system(const std::string& path) {
+        return IoError{ENOSYS, "cannot sync the file system of " + path + " as a whole"};
+    }
     // Exclusive use of a directory through the file `path`; an error names the holder if it can.
     virtual IoResult<std::unique_ptr<DirectoryLock>> lock(const std::string& path) = 0;
     virtual IoResult<std::uint64_t> free_bytes(const std::string& path) = 0;

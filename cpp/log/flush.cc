@@ -94,18 +94,22 @@ IoResult<Offset> PartitionLog::flush() {
     return state_->recovery_point;
 }
 
-IoStatus PartitionLog::close(WallTime, bool sync) {
+IoResult<LogFlush> PartitionLog::prepare_close() {
     State& log = *state_;
     if (!usable()) return IoError{0, log.offline_reason};
     if (log.active().known_max_timestamp() && log.active().has_index_entries()) {
         (void)log.active().close_for_appends();
     }
-    PABAL_TRY_ASSIGN(auto flush, prepare_flush());
+    return prepare_flush();
+}
+
+IoStatus PartitionLog::close(WallTime, bool sync) {
+    PABAL_TRY_ASSIGN(auto flush, prepare_close());
     if (sync) {
         PABAL_TRY(flush.run());
         flushed(flush);
     } else {
-        log.standing = flush.standing_;
+        state_->standing = flush.standing_;
     }
     return {};
 }

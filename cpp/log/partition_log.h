@@ -129,6 +129,8 @@ struct ActiveProducer {
 class LogFlush {
 public:
     IoStatus run();
+    // Everything is on disk already.
+    bool empty() const { return files_.empty() && !new_names_; }
     Offset up_to() const { return standing_.end_offset; }
 
 private:
@@ -210,8 +212,11 @@ public:
     IoResult<Offset> flush();
     // Bytes appended since the last prepared flush.
     std::int64_t unflushed_bytes() const;
-    // Flush (unless told not to sync), producer snapshot, clean index files. Afterwards only
-    // checkpoint() may be called, to be persisted as a clean shutdown's.
+    // Writes what a clean shutdown leaves: producer snapshot, index files without slack. Run the
+    // flush, hand it to `flushed`, and persist checkpoint() as a clean shutdown's; nothing else may
+    // be called any more.
+    IoResult<LogFlush> prepare_close();
+    // All of it; without the syncs if so told.
     IoStatus close(WallTime now, bool sync = true);
     // What to persist for the next open.
     LogCheckpoint checkpoint() const;

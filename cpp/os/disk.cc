@@ -264,6 +264,21 @@ IoStatus Disk::sync_directory(const std::string& path) {
     return {};
 }
 
+IoStatus Disk::sync_file_system(const std::string& path) {
+#ifdef __linux__
+    if (power_->is_off()) return killed_error("cannot sync the file system of " + path);
+    const int descriptor = ::open(path.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (descriptor < 0) return system_error(errno, "cannot open the directory " + path);
+    const int result = syncfs(descriptor);
+    const int error = errno;
+    ::close(descriptor);
+    if (result != 0) return system_error(error, "cannot sync the file system of " + path);
+    return {};
+#else
+    return io::Disk::sync_file_system(path);
+#endif
+}
+
 IoResult<std::unique_ptr<io::DirectoryLock>> Disk::lock(const std::string& path) {
     if (power_->is_off()) return killed_error("cannot lock " + path);
     return lock_directory(path);

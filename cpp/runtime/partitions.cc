@@ -1,6 +1,7 @@
 #include "runtime/partitions.h"
 
 #include <algorithm>
+#include <cerrno>
 
 #include "io/gate.h"
 #include "io/ports.h"
@@ -18,6 +19,9 @@ constexpr Duration append_warning_interval = Duration::seconds(10);
 constexpr Duration reopen_interval = Duration::seconds(1);
 // How many partitions the housekeeping touches before others have their turn.
 constexpr int partitions_per_turn = 64;
+// With so many partitions to be synced at the end, one sync of the file system takes less time than
+// one of each file.
+constexpr std::size_t sync_at_once_from = 64;
 
 }  // namespace
 
@@ -394,6 +398,7 @@ io::Task<void> Partitions::stop(BrokerEpoch broker_epoch) {
     struct Closing {
         Partition* partition;
         std::unique_ptr<log::PartitionLog> log;
+        std::optional<log::LogFlush> flush;
         IoStatus status;
     };
     std::vector<Closing> closings;
@@ -412,13 +417,43 @@ io::Task<void> Partitions::stop(BrokerEpoch broker_epoch) {
             return;
         }
         high_watermarks.push_back(partition.high_watermark());
-        closings.push_back({&partition, partition.shut(), IoStatus()});
+        closings.push_back({&partition, partition.shut(), std::nullopt, IoStatus()});
     });
-    const auto now = ports_->clock.wall_now();
-    std::function<void(std::size_t, std::size_t)> close = [&](std::size_t first, std::size_t last) {
-        for (std::size_t i = first; i < last; ++i) closings[i].status = closings[i].log->close(now);
+    std::function<void(std::size_t, std::size_t)> prepare = [&](std::size_t first,
+                                                                std::size_t last) {
+        for (std::size_t i = first; i < last; ++i) {
+            auto prepared = closings[i].log->prepare_close();
+            if (!prepared.ok()) closings[i].status = prepared.error();
+            if (prepared.ok()) closings[i].flush.emplace(std::move(prepared).value());
+        }
     };
     const std::size_t count = closings.size();
+    co_await in_chunks(count, prepare);
+    io::Disk* disk = &ports_->disk;
+    std::map<const LogDirectory*, IoStatus> synced_at_once;
+    std::function<void()> sync_at_once = [&] {
+        std::map<const LogDirectory*, std::size_t> unsynced;
+        for (const auto& closing : closings) {
+            if (closing.flush && !closing.flush->empty())
+                ++unsynced[closing.partition->directory()];
+        }
+        for (const auto& [directory, files] : unsynced) {
+            if (files < sync_at_once_from) continue;
+            auto status = disk->sync_file_system(directory->path);
+            const bool unknown = !status.ok() && status.error().errno_value == ENOSYS;
+            if (!unknown) synced_at_once.emplace(directory, std::move(status));
+        }
+    };
+    co_await disk->run(sync_at_once);
+    std::function<void(std::size_t, std::size_t)> close = [&](std::size_t first, std::size_t last) {
+        for (std::size_t i = first; i < last; ++i) {
+            auto& closing = closings[i];
+            if (!closing.flush) continue;
+            const auto synced = synced_at_once.find(closing.partition->directory());
+            closing.status = synced != synced_at_once.end() ? synced->second : closing.flush->run();
+            if (closing.status.ok()) closing.log->flushed(*closing.flush);
+        }
+    };
     co_await in_chunks(count, close);
     for (std::size_t i = 0; i < count; ++i) {
         const auto& closing = closings[i];
@@ -436,7 +471,6 @@ io::Task<void> Partitions::stop(BrokerEpoch broker_epoch) {
         if (unclean.count(directory) > 0) checkpoints_.save(id, checkpoint);
     }
     co_await checkpoints_.drained();
-    io::Disk* disk = &ports_->disk;
     std::function<void()> write = [&] {
         for (const auto& directory : log_directories_) {
             if (unclean.count(directory.get()) > 0) continue;

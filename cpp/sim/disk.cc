@@ -117,6 +117,21 @@ void Disk::settle_names(const Inode& directory) {
     name_changes_ = std::move(left);
 }
 
+void Disk::settle_everything() {
+    for (const auto& change : name_changes_) {
+        if (change.target) {
+            change.directory->durable_entries[change.name] = change.target;
+        } else {
+            change.directory->durable_entries.erase(change.name);
+        }
+    }
+    name_changes_.clear();
+    for_each_inode([](Inode& inode) {
+        for (const auto& change : inode.changes) apply(inode.durable_content, change);
+        inode.changes.clear();
+    });
+}
+
 void Disk::apply(std::vector<std::uint8_t>& content, const Inode::Change& change) {
     if (change.resize) {
         content.resize(change.position);

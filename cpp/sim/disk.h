@@ -123,6 +123,7 @@ private:
     void unlink_tree(const Place& place);
     void released(Inode& inode);
     void settle_names(const Inode& directory);
+    void settle_everything();
     static void apply(std::vector<std::uint8_t>& content, const Inode::Change& change);
     void keep_some_names();
     void keep_some_content(Inode& inode);

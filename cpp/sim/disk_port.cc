@@ -303,6 +303,16 @@ IoStatus DiskPort::sync_directory(const std::string& path) {
     return {};
 }
 
+IoStatus DiskPort::sync_file_system(const std::string& path) {
+    PABAL_TRY(admit_change("sync-file-system", path));
+    if (disk_.draw(disk_.faults.sync_errors_per_million)) {
+        return failed(EIO, "sync the file system of", path);
+    }
+    if (disk_.sabotage.sync_does_nothing) return {};
+    disk_.settle_everything();
+    return {};
+}
+
 IoResult<std::unique_ptr<io::DirectoryLock>> DiskPort::lock(const std::string& path) {
     PABAL_TRY_ASSIGN(const auto file, open(path, io::OpenMode::create));
     const auto inode = disk_.find(path);

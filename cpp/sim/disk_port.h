@@ -27,6 +27,7 @@ public:
     IoStatus rename(const std::string& from, const std::string& to) override;
     IoStatus remove(const std::string& path) override;
     IoStatus sync_directory(const std::string& path) override;
+    IoStatus sync_file_system(const std::string& path) override;
     IoResult<std::unique_ptr<io::DirectoryLock>> lock(const std::string& path) override;
     IoResult<std::uint64_t> free_bytes(const std::string& path) override;
     IoResult<std::uint64_t> total_bytes(const std::string& path) override;

@@ -98,6 +98,49 @@ TEST(Partitions, a_killed_broker_loses_nothing_that_it_acknowledged) {
     }
 }
 
+// A bit flips in the midst of what a killed broker had not synced. The machine stayed up, so it is no
+// trace of the crash, and nothing of the log may go.
+TEST(Partitions, a_log_that_rotted_while_its_broker_was_dead_stays_offline_and_whole) {
+    DataWorld world;
+    ASSERT_TRUE(world.start().ok());
+    world.create_topic("orders", 2);
+    Values written;
+    for (int i = 0; i < 20; ++i) {
+        written.push_back("value " + std::to_string(i));
+        ASSERT_EQ(world.produce(world.partition("orders"), {written.back()}), ErrorCode::none);
+    }
+    const std::string file = "/data/orders-0/00000000000000000000.log";
+    for (int start = 0; start < 3; ++start) {
+        world.crash(sim::Death::killed);
+        const bool rotten = start != 2;
+        if (start != 1) {
+            ASSERT_TRUE(world.machine.disk().rot(file, 500, 2).ok());
+        }
+        ASSERT_TRUE(world.start().ok());
+        EXPECT_TRUE(world.partition("orders", 1)->log());
+        ASSERT_EQ(world.partition("orders")->log() == nullptr, rotten) << "start " << start;
+    }
+    EXPECT_EQ(world.values(world.partition("orders")), written);
+}
+
+// Few are synced one by one, many with their file system.
+TEST(Partitions, what_a_clean_shutdown_left_survives_a_loss_of_power) {
+    for (const std::int32_t count : {3, 100}) {
+        DataWorld world;
+        ASSERT_TRUE(world.start().ok());
+        world.create_topic("orders", count);
+        for (std::int32_t i = 0; i < count; ++i)
+            ASSERT_EQ(world.produce(world.partition("orders", i), {"value"}), ErrorCode::none);
+        world.stop();
+        world.machine.lose_power();
+        ASSERT_TRUE(world.start().ok());
+        for (std::int32_t i = 0; i < count; ++i) {
+            ASSERT_EQ(world.values(world.partition("orders", i)), Values{"value"}) << i;
+            EXPECT_EQ(world.partition("orders", i)->log()->recovery_point(), Offset(1));
+        }
+    }
+}
+
 TEST(Partitions, what_is_flushed_before_its_acknowledgement_survives_a_loss_of_power) {
     for (std::uint64_t seed = 1; seed <= 40; ++seed) {
         DataWorld world(seed);
