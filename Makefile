@@ -71,7 +71,7 @@ $(VENV)/.demo: $(VENV)/.created pyproject.toml
 	touch $@
 
 $(VENV)/.test: $(VENV)/.created pyproject.toml
-	$(BIN)/pip install --quiet $$($(BIN)/python cmake/extras.py demo test)
+	$(BIN)/pip install --quiet $$($(BIN)/python cmake/extras.py demo plot test)
 	touch $@
 
 $(VENV)/.installed: $(VENV)/.created $(SOURCES)

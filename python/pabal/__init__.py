@@ -9,8 +9,38 @@ A cluster is an object; any Kafka client may connect to it:
 6
 """
 
-from pabal import errors
-from pabal.cluster import Broker, Cluster, Topic
+from typing import TYPE_CHECKING
+
 from pabal.version import __version__
 
-__all__ = ["Broker", "Cluster", "Topic", "__version__", "errors"]
+if TYPE_CHECKING:
+    from pabal import errors, explore
+    from pabal.cluster import Broker, Cluster, Topic
+    from pabal.group import Group
+
+__all__ = ["Broker", "Cluster", "Group", "Topic", "__version__", "errors", "explore"]
+
+# Where the names come from, which are imported when they are first asked for: the command line and
+# the pytest plugin, which are loaded on every run, need none of them.
+_ORIGINS = {
+    "Broker": "pabal.cluster",
+    "Cluster": "pabal.cluster",
+    "Group": "pabal.group",
+    "Topic": "pabal.cluster",
+}
+_MODULES = frozenset(("errors", "explore"))
+
+
+def __getattr__(name: str) -> object:
+    import importlib
+
+    if name in _MODULES:
+        return importlib.import_module(f"pabal.{name}")
+    if name in _ORIGINS:
+        value = globals()[name] = getattr(importlib.import_module(_ORIGINS[name]), name)
+        return value
+    raise AttributeError(f"module 'pabal' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})
