@@ -366,6 +366,54 @@ def test_requests_with_a_wrong_byte(server: Server, api: str) -> None:
     server.check()
 
 
+def unsigned_varint(number: int) -> bytes:
+    out = bytearray()
+    while number >= 0x80:
+        out.append(number & 0x7F | 0x80)
+        number >>= 7
+    out.append(number)
+    return bytes(out)
+
+
+def test_requests_do_not_grow_in_memory(server: Server) -> None:
+    """Structs of three bytes on the wire are larger in memory: so many are not decoded."""
+    count = 3 * MIB
+    tiny = unsigned_varint(count + 1) + b"\1\1\0" * count
+    requests = {
+        "groups": header(15, 5, True)
+        + unsigned_varint(3 * count + 1)
+        + b"\1" * 3 * count
+        + b"\0\0",
+        "produce": header(PRODUCE, 9, True) + b"\0" + struct.pack(">hi", 1, 100) + tiny + b"\0",
+        "fetch": header(FETCH, 12, True)
+        + struct.pack(">iiiibii", -1, 0, 0, 1000, 0, 0, -1)
+        + tiny
+        + b"\1\1\0",
+        "metadata": header(3, 12, True)
+        + unsigned_varint(count // 6 + 1)
+        + (bytes(16) + b"\2a\0") * (count // 6)
+        + b"\0\0\0",
+    }
+    before = server.resident_bytes
+    for content in requests.values():
+        said(server, framed(content))
+        assert server.resident_bytes < before + 128 * MIB
+    with server.wire() as wire:
+        for count in (2**31 - 1, 10**6):
+            answer = wire.ask(
+                "create_topics",
+                7,
+                topics=[{"name": "vast", "num_partitions": count, "replication_factor": 1}],
+                timeout=10_000,
+            )
+            assert answer["topics"][0]["error_code"] != "none"
+            answer = wire.ask(
+                "create_partitions", 3, topics=[{"name": "good", "count": count}], timeout=10_000
+            )
+            assert answer["results"][0]["error_code"] != "none"
+    server.check(256 * MIB)
+
+
 # ---- records
 
 
@@ -463,9 +511,9 @@ def test_records_in_wrong_numbers_sizes_and_times_are_refused(server: Server) ->
 
 
 def test_a_bomb_is_not_inflated_into_memory(server: Server) -> None:
-    value = bytes(600 * MIB)
+    value = bytes(300 * MIB)
     body = b"\0\0\0\x01" + varint(len(value))
-    packed = gzip.compress(varint(len(body) + len(value) + 1) + body + value + b"\0", 9)
+    packed = gzip.compress(varint(len(body) + len(value) + 1) + body + value + b"\0", 6)
     checked = struct.pack(">hiqqqhii", 1, 0, NOW, NOW, -1, -1, -1, 1) + packed
     batch = struct.pack(">qiibI", 0, len(checked) + 9, -1, 2, crc32c(checked)) + checked
     del value
