@@ -445,7 +445,15 @@ io::Task<wire::ConsumerGroupHeartbeatResponse> GroupCoordinator::consumer_heartb
     co_await call.gate.opened(deadline);
     *parked = nullptr;
     // Still there: the machine had no news.
-    if (calls_.erase(caller.call) > 0) co_return (*active)->machine.nothing_new(request);
+    if (calls_.erase(caller.call) > 0) {
+        wire::ConsumerGroupHeartbeatResponse response = (*active)->machine.nothing_new(request);
+        group::Effects nothing;
+        ErrorCode error = co_await written(*active, std::move(nothing));
+        if (error == ErrorCode::none) co_return response;
+        wire::ConsumerGroupHeartbeatResponse failed;
+        failed.error_code = error;
+        co_return failed;
+    }
     co_return std::get<wire::ConsumerGroupHeartbeatResponse>(std::move(call.response));
 }
 

@@ -125,7 +125,10 @@ Duration ConsumerGroup::heartbeat(const Request& request, const Caller& caller,
     const bool with_assignment = joins || full || before != member->assigned;
     const bool news = with_assignment || request.member_epoch != member->epoch;
     if (moved || epoch_ != epoch_before) tell_parked(moment, effects);
-    if (!news) {
+    // Nobody is helped by hearing that there is nothing for him yet.
+    const bool empty_handed =
+        joins && member->state == MemberState::unreleased && member->assigned.empty();
+    if (!news || empty_handed) {
         member->beating = caller.call;
         // librdkafka gives up a heartbeat that is not answered within the interval.
         return Duration::milliseconds(settings_->consumer_heartbeat_interval_ms * 3 / 4);
@@ -283,11 +286,9 @@ void ConsumerGroup::leave(Member* member, const Request& request, const Caller& 
 }
 
 wire::ConsumerGroupHeartbeatResponse ConsumerGroup::nothing_new(const Request& request) const {
-    wire::ConsumerGroupHeartbeatResponse response;
-    response.member_id = request.member_id;
-    response.member_epoch = request.member_epoch;
-    response.heartbeat_interval_ms = settings_->consumer_heartbeat_interval_ms;
-    return response;
+    const auto member = members_.find(request.member_id);
+    if (member == members_.end()) return {};
+    return response_for(*member->second, request.member_epoch == join_epoch);
 }
 
 wire::ConsumerGroupHeartbeatResponse ConsumerGroup::response_for(const Member& member,

@@ -61,8 +61,7 @@ public:
     bool subscribes(const std::string& topic) const;
 
     // The request is valid by itself. Answers in `effects`, or returns for how long the call may
-    // wait for news: then nothing has changed, and what `nothing_new` says is the answer after
-    // that.
+    // wait for news; what `nothing_new` says is the answer after that.
     Duration heartbeat(const wire::ConsumerGroupHeartbeatRequest& request, const Caller& caller,
                        const metadata::ClusterImage& image, Moment moment, Effects* effects);
     wire::ConsumerGroupHeartbeatResponse nothing_new(
