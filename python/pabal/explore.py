@@ -463,10 +463,11 @@ def batch_fill(
                 stuck_bytes = 0
             stuck_bytes += record_size
             partition = stuck_to
-        if (len(growing.get(partition, ())) + 1) * record_size > batch_size:
-            leave(partition, now)
-        growing.setdefault(partition, []).append(now)
+        batch = growing.setdefault(partition, [])
+        batch.append(now)
         counts[partition] += 1
+        if (len(batch) + 1) * record_size > batch_size:
+            leave(partition, now)
     for partition in list(growing):
         leave(partition, growing[partition][0] + patience)
     return BatchFill(
