@@ -1,11 +1,11 @@
-"""``python -m benchmarks [start] [data_path] [partitions] [--runs N]``: all without a name."""
+"""``python -m benchmarks [start] [data_path] [partitions] [groups] [--runs N]``: all without a name."""
 
 from __future__ import annotations
 
 import argparse
 import importlib
 
-NAMES = ("start", "data_path", "partitions")
+NAMES = ("start", "data_path", "partitions", "groups")
 
 
 def main() -> None:

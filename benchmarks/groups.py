@@ -1,0 +1,126 @@
+"""How long people wait for consumer groups: the first record, a newcomer's share, a leaver's.
+
+Each with default settings of librdkafka and of the servers, for both group protocols. A *newcomer*
+joins, and a *leaver* leaves, five seconds after the last change, so that the heartbeats of the
+members that stay are under way. What bounds the classic protocol is then only how fast clients react;
+a member that joins within one heartbeat interval (3 s) of the first waits for its next heartbeat.
+"""
+
+from __future__ import annotations
+
+import time
+import uuid
+
+from confluent_kafka import Consumer, Producer
+from confluent_kafka.admin import AdminClient, NewTopic
+
+from benchmarks.report import Report
+from benchmarks.servers import Make, Server, makers
+
+PARTITIONS = 4
+SETTLED_SECONDS = 5.0
+PATIENCE_SECONDS = 60.0
+
+
+def filled_topic(servers: str) -> str:
+    """A topic with one record in each partition."""
+    name = f"groups-{uuid.uuid4().hex[:8]}"
+    admin = AdminClient({"bootstrap.servers": servers})
+    admin.create_topics([NewTopic(name, PARTITIONS, 1)])[name].result(30)
+    producer = Producer({"bootstrap.servers": servers})
+    for partition in range(PARTITIONS):
+        producer.produce(name, b"x", partition=partition)
+    assert producer.flush(30) == 0
+    return name
+
+
+def consumer(servers: str, group: str, protocol: str) -> Consumer:
+    """A member with the defaults of its library."""
+    return Consumer(
+        {
+            "bootstrap.servers": servers,
+            "group.id": group,
+            "group.protocol": protocol,
+            "auto.offset.reset": "earliest",
+        }
+    )
+
+
+def until_share(member: Consumer, count: int, other: Consumer | None = None) -> None:
+    """Poll until a member has so many partitions."""
+    deadline = time.monotonic() + PATIENCE_SECONDS
+    while len(member.assignment()) != count:
+        assert time.monotonic() < deadline, f"{len(member.assignment())} of {count} partitions"
+        member.poll(0.005)
+        if other is not None:
+            other.poll(0.005)
+
+
+def settle(*members: Consumer) -> None:
+    """Let heartbeats go round."""
+    deadline = time.monotonic() + SETTLED_SECONDS
+    while time.monotonic() < deadline:
+        for member in members:
+            member.poll(0.01)
+
+
+def measure(report: Report, server: Server, protocol: str) -> None:
+    """One group from its first member to its last but one."""
+    servers = f"127.0.0.1:{server.port}"
+    topic = filled_topic(servers)
+    group = f"group-{uuid.uuid4().hex[:8]}"
+
+    def add(what: str, began: float, aim: str) -> None:
+        report.add(
+            f"{protocol}: {what}, ms", server.name, (time.perf_counter() - began) * 1000, aim
+        )
+
+    first = consumer(servers, group, protocol)
+    began = time.perf_counter()
+    first.subscribe([topic])
+    message = first.poll(PATIENCE_SECONDS)
+    assert message is not None and message.error() is None
+    add("first record through a new group", began, "≤ 50")
+    settle(first)
+
+    second = consumer(servers, group, protocol)
+    began = time.perf_counter()
+    second.subscribe([topic])
+    until_share(second, PARTITIONS // 2, first)
+    add(
+        "a second member receives its partitions",
+        began,
+        "≤ 200" if protocol == "consumer" else "≤ 250",
+    )
+    until_share(first, PARTITIONS // 2, second)
+    settle(first, second)
+
+    began = time.perf_counter()
+    second.close()
+    until_share(first, PARTITIONS)
+    add("a member's leaving taken over", began, "≤ 200")
+    first.close()
+
+
+def server_run(report: Report, make: Make) -> None:
+    """Both protocols on one broker; the first group of all, which creates a topic, is not counted."""
+    server = make({"offsets.topic.replication.factor": "1"})
+    try:
+        servers = f"127.0.0.1:{server.port}"
+        warm = consumer(servers, "warm-up", "classic")
+        warm.subscribe([filled_topic(servers)])
+        assert warm.poll(PATIENCE_SECONDS) is not None
+        warm.close()
+        for protocol in ("classic", "consumer"):
+            measure(report, server, protocol)
+    finally:
+        server.close()
+
+
+def run(runs: int) -> None:
+    """Print the table."""
+    report = Report("Consumer groups")
+    for _ in range(runs):
+        for make in makers():
+            server_run(report, make)
+    report.print()
