@@ -11,12 +11,11 @@ A cluster is an object; any Kafka client may connect to it:
 
 from typing import TYPE_CHECKING
 
-from pabal.version import __version__
-
 if TYPE_CHECKING:
     from pabal import errors, explore
     from pabal.cluster import Broker, Cluster, Topic
     from pabal.group import Group
+    from pabal.version import __version__
 
 __all__ = ["Broker", "Cluster", "Group", "Topic", "__version__", "errors", "explore"]
 
@@ -27,6 +26,7 @@ _ORIGINS = {
     "Cluster": "pabal.cluster",
     "Group": "pabal.group",
     "Topic": "pabal.cluster",
+    "__version__": "pabal.version",
 }
 _MODULES = frozenset(("errors", "explore"))
 

@@ -6,6 +6,7 @@ import argparse
 import os
 import sys
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 __all__ = ["main"]
 
@@ -64,7 +65,124 @@ def _parser() -> argparse.ArgumentParser:
         help="a property that wins over the file's; may be given again",
     )
     broker.set_defaults(run=_broker)
+
+    _add_topic(commands)
+    _add_group(commands)
+    _add_config(commands)
     return parser
+
+
+if TYPE_CHECKING:
+    Commands = argparse._SubParsersAction[argparse.ArgumentParser]
+
+
+def _add_topic(commands: Commands) -> None:
+    topic = _family(commands, "topic", "create, list, describe, alter and delete topics")
+
+    create = _admin_command(topic, "create", "create a topic")
+    create.add_argument("name", metavar="TOPIC")
+    create.add_argument("-p", "--partitions", type=int, default=-1, help="default: the brokers'")
+    create.add_argument(
+        "-r", "--replication-factor", type=int, default=-1, help="default: the brokers'"
+    )
+    create.add_argument(
+        "-c",
+        "--config",
+        action="append",
+        default=[],
+        metavar="NAME=VALUE",
+        help="a setting of the topic, e.g. retention.ms=-1; may be given again",
+    )
+    create.add_argument(
+        "--if-not-exists", action="store_true", help="leave a topic that is there as it is"
+    )
+
+    _admin_command(topic, "list", "print the names of all topics")
+
+    describe = _admin_command(topic, "describe", "print where partitions are and what is in them")
+    describe.add_argument("names", nargs="+", metavar="TOPIC")
+
+    alter = _admin_command(topic, "alter", "give a topic more partitions")
+    alter.add_argument("name", metavar="TOPIC")
+    alter.add_argument("-p", "--partitions", type=int, required=True, help="the new total")
+
+    delete = _admin_command(topic, "delete", "delete topics with all their records")
+    delete.add_argument("names", nargs="+", metavar="TOPIC")
+
+
+def _add_group(commands: Commands) -> None:
+    group = _family(commands, "group", "list, describe and delete consumer groups")
+    _admin_command(group, "list", "print all groups and their states")
+    describe = _admin_command(group, "describe", "print who reads what, and how far behind")
+    describe.add_argument("names", nargs="+", metavar="GROUP")
+    delete = _admin_command(group, "delete", "delete groups with their offsets")
+    delete.add_argument("names", nargs="+", metavar="GROUP")
+
+
+def _add_config(commands: Commands) -> None:
+    config = _family(commands, "config", "read and change the settings of topics and brokers")
+    for name, words, text in (
+        ("get", "keys", "print settings: those named, else all that are not defaults"),
+        ("set", "changes", "change settings"),
+        ("unset", "keys", "take settings back to their defaults"),
+    ):
+        command = _admin_command(config, name, text)
+        command.add_argument("resource", choices=["topic", "broker"])
+        command.add_argument("name", metavar="NAME", help="a topic, or a broker's id")
+        command.add_argument(
+            words,
+            nargs="*" if name == "get" else "+",
+            metavar="NAME=VALUE" if words == "changes" else "SETTING",
+        )
+        if name == "get":
+            command.add_argument("-a", "--all", action="store_true", help="defaults too")
+
+
+def _family(commands: Commands, name: str, text: str) -> Commands:
+    """A command that has commands of its own; alone it prints its help."""
+    parser = commands.add_parser(name, help=text, description=text.capitalize() + ".")
+
+    def help_alone(_options: argparse.Namespace) -> int:
+        parser.print_help()
+        return 2
+
+    parser.set_defaults(run=help_alone, family=name)
+    return parser.add_subparsers(dest="action", metavar="COMMAND")
+
+
+def _admin_command(family: Commands, name: str, text: str) -> argparse.ArgumentParser:
+    """A command that asks a cluster; the function of its name in `pabal.commands` does so."""
+    command = family.add_parser(name, help=text, description=text.capitalize() + ".")
+    command.add_argument(
+        "-b",
+        "--bootstrap-server",
+        metavar="HOST:PORT",
+        help="a broker; default: $PABAL_BOOTSTRAP_SERVER, else localhost:9092",
+    )
+    command.add_argument("--json", action="store_true", help="print JSON")
+    command.add_argument(
+        "--timeout", type=_seconds, default=30.0, metavar="SECONDS", help="default: 30"
+    )
+    command.set_defaults(run=_administer)
+    return command
+
+
+def _seconds(text: str) -> float:
+    value = float(text)
+    if not value > 0:
+        raise ValueError(text)
+    return value
+
+
+_seconds.__name__ = "seconds"  # What argparse calls it when it complains.
+
+
+def _administer(options: argparse.Namespace) -> int:
+    from pabal import commands
+
+    function = getattr(commands, f"{options.family}_{options.action}")
+    status: int = function(options)
+    return status
 
 
 def _demo(_options: argparse.Namespace) -> int:
