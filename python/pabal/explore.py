@@ -139,6 +139,7 @@ class Spread:
         axes = _axes(ax)
         axes.bar(range(self.partitions), self.counts, color=_colors(self.counts))
         axes.axhline(self.records / self.partitions, color="0.4", linewidth=1, linestyle="--")
+        axes.locator_params(axis="x", integer=True)
         axes.set_xlabel("partition")
         axes.set_ylabel("records")
         axes.set_title(f"{self.partitions} partitions, skew {self.skew:.2f}")
@@ -239,10 +240,11 @@ class Growth:
         axes = _axes(ax)
         flows = Counter(self.moved.values())
         for (old, new), count in flows.items():
-            axes.scatter(old, new, s=20 + 180 * count / max(flows.values()), color="tab:red")
+            axes.scatter(old, new, s=5 + 55 * count / max(flows.values()), color="tab:red")
         axes.axline((0, 0), slope=1, color="0.4", linewidth=1, linestyle="--")
         axes.set_xlabel("partition before")
         axes.set_ylabel("partition after")
+        axes.locator_params(integer=True)
         axes.set_title(
             f"{self.before.partitions} to {self.after.partitions} partitions: "
             f"{self.moved_keys_share:.0%} of the keys move"
