@@ -57,6 +57,15 @@ void read_nullable_struct(Reader& reader, std::optional<T>& out, int version, co
         read_struct(reader, out.emplace(T{}), version, field);
 }
 
+// In a tagged field null is 0 where it is -1 elsewhere.
+template <class T>
+void read_tagged_struct(Reader& reader, std::optional<T>& out, int version, const char* field) {
+    if (reader.int8(field) <= 0)
+        out.reset();
+    else
+        read_struct(reader, out.emplace(T{}), version, field);
+}
+
 template <class T>
 void write_array(Writer& writer, const std::vector<T>& values, int version) {
     writer.array_count(values.size());
@@ -75,6 +84,12 @@ void write_nullable_array(Writer& writer, const std::optional<std::vector<T>>& v
 template <class T>
 void write_nullable_struct(Writer& writer, const std::optional<T>& value, int version) {
     writer.int8(value ? 1 : -1);
+    if (value) write(writer, *value, version);
+}
+
+template <class T>
+void write_tagged_struct(Writer& writer, const std::optional<T>& value, int version) {
+    writer.int8(value ? 1 : 0);
     if (value) write(writer, *value, version);
 }
 

@@ -255,7 +255,9 @@ class Codec:
             else:
                 self.line(f"reader.{call}({out}, {name}{null});", depth)
         elif field.struct:
-            call = "read_nullable_struct" if field.nullable else "read_struct"
+            call = "read_struct"
+            if field.nullable:
+                call = "read_nullable_struct" if field.tag is None else "read_tagged_struct"
             self.line(f"{call}(reader, {out}, version, {name});", depth)
         elif field.type == "records":
             self.line(f"reader.records({out}, {name}, {self.null_allowed(field)});", depth)
@@ -281,7 +283,9 @@ class Codec:
             else:
                 self.line(f"writer.{call}({value}{null});", depth)
         elif field.struct:
-            call = "write_nullable_struct" if field.nullable else "write"
+            call = "write"
+            if field.nullable:
+                call = "write_nullable_struct" if field.tag is None else "write_tagged_struct"
             self.line(f"{call}(writer, {value}, version);", depth)
         elif field.type == "records":
             self.line(f"writer.records({value}, {self.null_allowed(field)});", depth)
