@@ -1,4 +1,4 @@
-"""``python -m benchmarks [start] [data_path] [partitions] [groups] [--runs N]``: all without a name."""
+"""``python -m benchmarks [NAME...] [--runs N]``: all of NAMES without a name."""
 
 from __future__ import annotations
 
