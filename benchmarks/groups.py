@@ -1,9 +1,9 @@
 """How long people wait for consumer groups: the first record, a newcomer's share, a leaver's.
 
-Each with the defaults of librdkafka and of the servers, for both group protocols. A *newcomer* joins,
-and a *leaver* leaves, some seconds after the last change, a different time in each run: at pabal it
-matters whether a heartbeat of the members that stay is waiting for news just then. None is in the
-first heartbeat interval of a member, nor between an automatic commit and the next heartbeat.
+Each with the defaults of librdkafka and of the servers, for both group protocols. A *newcomer*
+joins, and a *leaver* leaves, some seconds after the last change, a different time in each run: at
+pabal it matters whether a heartbeat of the members that stay is waiting for news just then. None is
+in the first heartbeat interval of a member, nor between an automatic commit and the next heartbeat.
 """
 
 from __future__ import annotations
