@@ -2,8 +2,8 @@
 are compared, value by value, with those of Apache Kafka 4.3. What must differ (ids, ports, wording)
 is named; the rest is equal or is listed here as a deviation.
 
-Kafka's answers are kept in ``kafka_answers/``, so that this needs no Java; where there is one, Kafka
-is asked again. With ``PABAL_REWRITE=1`` in the environment what it says is written down.
+Kafka's answers are kept in ``kafka_answers/``, so that this needs no Java; where there is one,
+Kafka is asked again. With ``PABAL_REWRITE=1`` in the environment what it says is written down.
 """
 
 from __future__ import annotations
