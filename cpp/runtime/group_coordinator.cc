@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "base/probe.h"
 #include "metadata/broker_config.h"
 #include "runtime/partitions.h"
 
@@ -161,6 +162,7 @@ io::Task<void> GroupCoordinator::load(ActivePointer active) {
     const group::Moment at = moment();
     CoordinatorLog::Replay replay = [this, active, at](const record::KeyValue& record,
                                                        Offset offset) {
+        if (SABOTAGED("commit-is-forgotten-at-load") && offset.value() % 2 == 1) return;
         Status replayed = active->machine.replay(record, at);
         if (!replayed.ok()) {
             log_->error("passed over a record of __consumer_offsets that cannot be read",
@@ -173,6 +175,7 @@ io::Task<void> GroupCoordinator::load(ActivePointer active) {
     if (!active->log->closed()) {
         if (status.ok()) {
             active->loaded = true;
+            if (active->machine.group_count() > 0) REACHED("groups-are-loaded");
             group::Effects effects;
             active->machine.learn(image_, moment(), &effects);
             carry_out(active, std::move(effects));

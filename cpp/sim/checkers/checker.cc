@@ -20,6 +20,7 @@ std::vector<std::unique_ptr<Checker>> all_checkers(const FlushPolicy& policy) {
     checkers.push_back(make_metadata_never_lost());
     checkers.push_back(make_no_duplicate_for_idempotent());
     checkers.push_back(make_offsets_contiguous());
+    checkers.push_back(make_offsets_never_regress_on_failover());
     checkers.push_back(make_only_what_was_sent());
     checkers.push_back(make_recovery_is_prefix());
     return checkers;

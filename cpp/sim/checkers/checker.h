@@ -85,6 +85,10 @@ public:
     // Records below `offset` were asked to go; then the answer.
     virtual void delete_asked(const Partition&, Offset /*offset*/) {}
     virtual void deleted(const Partition&, Offset /*low_watermark*/) {}
+    // A group asked to be placed at `offset`; it was; it found itself at `offset` (-1: nowhere).
+    virtual void commit_asked(const std::string& /*group*/, const Partition&, Offset /*offset*/) {}
+    virtual void committed(const std::string& /*group*/, const Partition&, Offset /*offset*/) {}
+    virtual void position_read(const std::string& /*group*/, const Partition&, Offset /*offset*/) {}
     virtual void topic_created(const std::string& /*topic*/) {}
     // A created topic could not be found in an answer of a broker that was up.
     virtual void topic_missing(const std::string& /*topic*/) {}
@@ -113,6 +117,7 @@ std::unique_ptr<Checker> make_high_watermark_monotonic();
 std::unique_ptr<Checker> make_metadata_never_lost();
 std::unique_ptr<Checker> make_no_duplicate_for_idempotent();
 std::unique_ptr<Checker> make_offsets_contiguous();
+std::unique_ptr<Checker> make_offsets_never_regress_on_failover();
 std::unique_ptr<Checker> make_only_what_was_sent();
 std::unique_ptr<Checker> make_recovery_is_prefix();
 

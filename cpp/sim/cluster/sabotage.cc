@@ -27,6 +27,7 @@ const std::vector<Sabotage>& sabotages() {
         {"duplicate-is-not-known", "does not know a batch again", "kill"},
         {"refused-write-is-acknowledged", "acknowledges what the disk refused", "full_disk"},
         {"reads-past-the-high-watermark", "serves what is not committed", "power_loss"},
+        {"commit-is-forgotten-at-load", "loads some commits of groups only", "groups"},
         {"deleted-records-return", "forgets the log start offset", "kill"},
         {"log-start-is-not-synced", "answers DeleteRecords before it is durable", "power_loss"},
         {"acknowledges-before-the-sync", "acknowledges what is not on disk", "power_loss"},

@@ -30,7 +30,7 @@ struct TopicSpec {
 };
 
 struct WorkloadSpec {
-    std::string kind;  // "produce", "consume", "delete-records", "change-topics"
+    std::string kind;  // "produce", "consume", "delete-records", "change-topics", "commit-offsets"
     std::int32_t clients = 1;
     bool idempotent = false;
     std::vector<std::int16_t> acks{-1};

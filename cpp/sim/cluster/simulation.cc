@@ -241,6 +241,8 @@ private:
                 workloads_.push_back(make_produce(load_, spec));
             else if (spec.kind == "consume")
                 workloads_.push_back(make_consume(load_, spec));
+            else if (spec.kind == "commit-offsets")
+                workloads_.push_back(make_commit_offsets(load_, spec));
             else if (spec.kind == "delete-records")
                 workloads_.push_back(make_delete_records(load_, spec));
             else if (spec.kind == "change-topics")
