@@ -66,8 +66,8 @@ using Setting = std::tuple<std::string, std::optional<std::string>, int, bool, b
 // partition, offset.
 using Offsets = std::vector<std::pair<int, std::int64_t>>;
 // id, instance id, client id, host, assignment.
-using Member =
-    std::tuple<std::string, std::optional<std::string>, std::string, std::string, py::bytes>;
+using Member = std::tuple<std::string, std::optional<std::string>, std::string, std::string,
+                          std::vector<std::pair<std::string, int>>>;
 
 Offsets offsets(const std::vector<client::PartitionOffset>& found) {
     Offsets out;
@@ -158,20 +158,27 @@ public:
         }
         return groups;
     }
-    // state, protocol type, assignor, coordinator, members.
-    std::tuple<std::string, std::string, std::string, int, std::vector<Member>> describe_group(
+    // type, state, assignor, coordinator, epoch, members.
+    std::tuple<std::string, std::string, std::string, int, int, std::vector<Member>> describe_group(
         std::string id, double timeout) {
         auto result = live().describe_group(std::move(id), duration(timeout));
         client::GroupDescription group = value_of(result);
         std::vector<Member> members;
         for (auto& member : group.members) {
-            const std::string_view assignment = as_text(member.assignment);
+            std::vector<std::pair<std::string, int>> assignment;
+            for (auto& [topic, partition] : member.assignment) {
+                assignment.emplace_back(std::move(topic), partition.value());
+            }
             members.emplace_back(std::move(member.id), std::move(member.instance_id),
                                  std::move(member.client_id), std::move(member.host),
-                                 py::bytes(assignment.data(), assignment.size()));
+                                 std::move(assignment));
         }
-        return {std::move(group.state), std::move(group.protocol_type), std::move(group.protocol),
-                group.coordinator.value(), std::move(members)};
+        return {std::move(group.type),
+                std::move(group.state),
+                std::move(group.assignor),
+                group.coordinator.value(),
+                group.epoch,
+                std::move(members)};
     }
     std::vector<std::tuple<std::string, int, std::int64_t>> committed_offsets(std::string group,
                                                                               double timeout) {

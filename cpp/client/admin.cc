@@ -5,6 +5,7 @@
 #include <tuple>
 
 #include "io/gate.h"
+#include "wire/consumer_group_describe.h"
 #include "wire/create_partitions.h"
 #include "wire/create_topics.h"
 #include "wire/delete_groups.h"
@@ -18,6 +19,7 @@
 #include "wire/list_offsets.h"
 #include "wire/metadata.h"
 #include "wire/offset_fetch.h"
+#include "wire/records/consumer_protocol_assignment.h"
 
 namespace pabal::client {
 namespace {
@@ -62,6 +64,12 @@ bool is_on_the_move(ErrorCode code) {
            code == ErrorCode::coordinator_load_in_progress || code == ErrorCode::not_coordinator;
 }
 
+std::string refusal_of(ErrorCode code, const std::string& group) {
+    if (code == ErrorCode::group_id_not_found) return "there is no group " + group;
+    if (code == ErrorCode::non_empty_group) return "group " + group + " still has members";
+    return "group " + group + " cannot be deleted";
+}
+
 bool has_leaders(const TopicDescription& topic) {
     return !topic.partitions.empty() &&
            std::all_of(topic.partitions.begin(), topic.partitions.end(),
@@ -89,6 +97,25 @@ Status of_partition(const std::string& topic, PartitionIndex partition, ErrorCod
 void sort_by_partition(std::vector<PartitionOffset>* offsets) {
     std::sort(offsets->begin(), offsets->end(),
               [](const auto& a, const auto& b) { return a.partition < b.partition; });
+}
+
+// What a leader assigned to a member. These bytes are a client's, and any client may send any.
+std::vector<std::pair<std::string, PartitionIndex>> assigned(Bytes bytes) {
+    std::vector<std::pair<std::string, PartitionIndex>> partitions;
+    wire::Reader reader(std::move(bytes));
+    const int version = reader.int16("version");
+    wire::ConsumerProtocolAssignment assignment;
+    // A later version may only append.
+    const Status status = decode(
+        reader, assignment, std::clamp(version, 0, wire::ConsumerProtocolAssignment::max_version));
+    if (!status.ok()) return partitions;
+    for (const auto& topic : assignment.assigned_partitions) {
+        for (const PartitionIndex partition : topic.partitions) {
+            partitions.emplace_back(topic.topic, partition);
+        }
+    }
+    std::sort(partitions.begin(), partitions.end());
+    return partitions;
 }
 
 // One group, as each version asks for it; several from version 4 (KIP-699).
@@ -529,38 +556,98 @@ io::Task<Result<GroupDescription>> Admin::describe_group(std::string id, Duratio
         std::string group = id;
         auto coordinator = co_await find_coordinator(std::move(group), deadline);
         if (!coordinator.ok()) co_return coordinator.error();
-        wire::DescribeGroupsRequest request;
-        request.groups.push_back(id);
         const BrokerId broker = *coordinator;
-        auto response =
-            co_await call_at<wire::DescribeGroupsResponse>(broker, std::move(request), deadline);
-        if (!response.ok()) co_return response.error();
-        if (response->groups.size() != 1) co_return answered_for_another(id);
-        auto& described = response->groups.front();
-        if (is_on_the_move(described.error_code) && clock_->now() < deadline) {
-            io::Sleep pause(*clock_, clock_->now() + retry_pause);
-            co_await pause;
-            continue;
+        group = id;
+        auto classic = co_await describe_classic_group(std::move(group), broker, deadline);
+        if (classic.ok()) co_return classic;
+        ErrorCode code = classic.error().code;
+        if (code == ErrorCode::group_id_not_found) {
+            group = id;
+            auto consumer = co_await describe_consumer_group(std::move(group), broker, deadline);
+            if (consumer.ok()) co_return consumer;
+            code = consumer.error().code;
+            if (code == ErrorCode::unsupported_version) code = ErrorCode::group_id_not_found;
+            classic = std::move(consumer);
         }
-        const Status status = status_of(described.error_code, described.error_message);
-        if (!status.ok()) co_return status.error();
-        // Before version 6 a group that nobody knows is one that is dead.
-        if (described.group_state == "Dead" && described.members.empty()) {
-            co_return Error{ErrorCode::group_id_not_found, "there is no group " + id};
+        if (code == ErrorCode::group_id_not_found) {
+            co_return Error{code, "there is no group " + id};
         }
-        GroupDescription out;
-        out.id = std::move(described.group_id);
-        out.state = std::move(described.group_state);
-        out.protocol_type = std::move(described.protocol_type);
-        out.protocol = std::move(described.protocol_data);
-        out.coordinator = broker;
-        for (auto& member : described.members) {
-            out.members.push_back({std::move(member.member_id), std::move(member.group_instance_id),
-                                   std::move(member.client_id), std::move(member.client_host),
-                                   std::move(member.member_assignment)});
-        }
-        co_return out;
+        if (!is_on_the_move(code) || clock_->now() >= deadline) co_return classic;
+        io::Sleep pause(*clock_, clock_->now() + retry_pause);
+        co_await pause;
     }
+}
+
+io::Task<Result<GroupDescription>> Admin::describe_classic_group(std::string id,
+                                                                 BrokerId coordinator,
+                                                                 Instant deadline) {
+    wire::DescribeGroupsRequest request;
+    request.groups.push_back(id);
+    auto response =
+        co_await call_at<wire::DescribeGroupsResponse>(coordinator, std::move(request), deadline);
+    if (!response.ok()) co_return response.error();
+    if (response->groups.size() != 1) co_return answered_for_another(id);
+    auto& described = response->groups.front();
+    const Status status = status_of(described.error_code, described.error_message);
+    if (!status.ok()) co_return status.error();
+    // Before version 6 a group that nobody knows is one that is dead.
+    if (described.group_state == "Dead" && described.members.empty()) {
+        co_return Error{ErrorCode::group_id_not_found, ""};
+    }
+    GroupDescription out;
+    out.id = std::move(described.group_id);
+    out.type = "classic";
+    out.state = std::move(described.group_state);
+    out.protocol_type = std::move(described.protocol_type);
+    out.assignor = std::move(described.protocol_data);
+    out.coordinator = coordinator;
+    for (auto& member : described.members) {
+        auto& one = out.members.emplace_back();
+        one.id = std::move(member.member_id);
+        one.instance_id = std::move(member.group_instance_id);
+        one.client_id = std::move(member.client_id);
+        one.host = std::move(member.client_host);
+        if (out.protocol_type == "consumer") {
+            one.assignment = assigned(std::move(member.member_assignment));
+        }
+    }
+    co_return out;
+}
+
+io::Task<Result<GroupDescription>> Admin::describe_consumer_group(std::string id,
+                                                                  BrokerId coordinator,
+                                                                  Instant deadline) {
+    wire::ConsumerGroupDescribeRequest request;
+    request.group_ids.push_back(id);
+    auto response = co_await call_at<wire::ConsumerGroupDescribeResponse>(
+        coordinator, std::move(request), deadline);
+    if (!response.ok()) co_return response.error();
+    if (response->groups.size() != 1) co_return answered_for_another(id);
+    auto& described = response->groups.front();
+    const Status status = status_of(described.error_code, described.error_message);
+    if (!status.ok()) co_return status.error();
+    GroupDescription out;
+    out.id = std::move(described.group_id);
+    out.type = "consumer";
+    out.state = std::move(described.group_state);
+    out.protocol_type = "consumer";
+    out.assignor = std::move(described.assignor_name);
+    out.epoch = described.group_epoch;
+    out.coordinator = coordinator;
+    for (auto& member : described.members) {
+        auto& one = out.members.emplace_back();
+        one.id = std::move(member.member_id);
+        one.instance_id = std::move(member.instance_id);
+        one.client_id = std::move(member.client_id);
+        one.host = std::move(member.client_host);
+        for (const auto& topic : member.assignment.topic_partitions) {
+            for (const PartitionIndex partition : topic.partitions) {
+                one.assignment.emplace_back(topic.topic_name, partition);
+            }
+        }
+        std::sort(one.assignment.begin(), one.assignment.end());
+    }
+    co_return out;
 }
 
 io::Task<Result<std::vector<CommittedOffset>>> Admin::committed_offsets(std::string group,
@@ -634,7 +721,7 @@ io::Task<Status> Admin::delete_group(std::string id, Duration timeout) {
             co_await pause;
             continue;
         }
-        if (code != ErrorCode::none) co_return Error{code, "group " + id};
+        if (code != ErrorCode::none) co_return Error{code, refusal_of(code, id)};
         co_return Status();
     }
 }

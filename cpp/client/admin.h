@@ -70,14 +70,16 @@ struct GroupMember {
     std::optional<std::string> instance_id;
     std::string client_id;
     std::string host;
-    Bytes assignment;  // As the group's protocol writes it.
+    std::vector<std::pair<std::string, PartitionIndex>> assignment;
 };
 
 struct GroupDescription {
     std::string id;
+    std::string type;  // "classic" or "consumer" (KIP-848).
     std::string state;
     std::string protocol_type;
-    std::string protocol;  // The assignor that was chosen; empty while there is none.
+    std::string assignor;     // Empty while there is none.
+    std::int32_t epoch = -1;  // Of a consumer group; a classic one does not tell its generation.
     BrokerId coordinator = no_broker;
     std::vector<GroupMember> members;
 };
@@ -136,6 +138,10 @@ private:
     template <class Response, class Request>
     io::Task<Result<Response>> call_at(BrokerId broker, Request request, Instant deadline);
     io::Task<Status> connect(Instant deadline);
+    io::Task<Result<GroupDescription>> describe_classic_group(std::string id, BrokerId coordinator,
+                                                              Instant deadline);
+    io::Task<Result<GroupDescription>> describe_consumer_group(std::string id, BrokerId coordinator,
+                                                               Instant deadline);
     io::Task<Result<BrokerId>> find_coordinator(std::string group, Instant deadline);
     void learn(BrokerId broker, std::string host, std::int32_t port);
 

@@ -56,7 +56,14 @@ class Admin:
     def list_groups(self, timeout: float = 30.0) -> list[tuple[str, str, str, str]]: ...
     def describe_group(
         self, id: str, timeout: float = 30.0
-    ) -> tuple[str, str, str, int, list[tuple[str, str | None, str, str, bytes]]]: ...
+    ) -> tuple[
+        str,
+        str,
+        str,
+        int,
+        int,
+        list[tuple[str, str | None, str, str, list[tuple[str, int]]]],
+    ]: ...
     def committed_offsets(
         self, group: str, timeout: float = 30.0
     ) -> list[tuple[str, int, int]]: ...

@@ -1,4 +1,4 @@
-"""What ``pabal topic``, ``pabal group`` and ``pabal config`` do, on any cluster, pabal's or Kafka's.
+"""What ``pabal topic``, ``pabal group`` and ``pabal config`` do, on pabal's clusters and Kafka's.
 
 Imports little: most of the time that such a command takes is the interpreter's start.
 """
@@ -167,7 +167,8 @@ def group_list(options: Namespace) -> int:
         )
     if groups:
         _print_table(
-            ("GROUP", "TYPE", "STATE"), [(name, kind or "–", state) for name, kind, _, state in groups]
+            ("GROUP", "TYPE", "STATE"),
+            [(name, kind or "–", state) for name, kind, _, state in groups],
         )
     return 0
 
@@ -181,11 +182,15 @@ def group_describe(options: Namespace) -> int:
         for name in options.names:
             group = Group(lambda: admin, name)
             with _nearest_group(admin, name, options.timeout):
-                state, _, assignor, coordinator, _ = admin.describe_group(name, options.timeout)
+                kind, state, assignor, coordinator, epoch, _ = admin.describe_group(
+                    name, options.timeout
+                )
             described.append(
                 {
                     "id": name,
+                    "type": kind,
                     "state": state,
+                    "epoch": epoch,
                     "assignor": assignor,
                     "coordinator": coordinator,
                     "members": [

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import html
-import struct
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from pabal.duration import Duration, seconds
+from pabal.errors import UnknownTopicOrPartitionError
 
 if TYPE_CHECKING:
     from pabal import _core
@@ -90,15 +90,23 @@ class Group:
         return self._id
 
     @property
+    def type(self) -> str:
+        """``"classic"``, or ``"consumer"`` for the protocol of KIP-848."""
+        return self._admin().describe_group(self._id)[0]
+
+    @property
     def state(self) -> str:
-        """Kafka's word for it: Empty, PreparingRebalance, CompletingRebalance or Stable.
+        """Kafka's word for it.
+
+        Of a classic group Empty, PreparingRebalance, CompletingRebalance or Stable; of a consumer
+        group Empty, Assigning, Reconciling or Stable.
 
         Raises
         ------
         pabal.errors.GroupIdNotFoundError
             If there is no such group.
         """
-        return self._admin().describe_group(self._id)[0]
+        return self._admin().describe_group(self._id)[1]
 
     @property
     def assignor(self) -> str:
@@ -109,6 +117,11 @@ class Group:
     def coordinator(self) -> int:
         """Id of the broker that coordinates the group."""
         return self._admin().describe_group(self._id)[3]
+
+    @property
+    def epoch(self) -> int:
+        """How often a consumer group has changed; -1 of a classic one, which does not tell."""
+        return self._admin().describe_group(self._id)[4]
 
     @property
     def members(self) -> tuple[GroupMember, ...]:
@@ -135,10 +148,12 @@ class Group:
             for topic, partition, offset in admin.committed_offsets(self._id, limit)
         }
         places = sorted(readers.keys() | committed.keys())
-        ends = {
-            topic: dict(admin.list_offsets(topic, _LOG_END, limit))
-            for topic in sorted({topic for topic, _ in places})
-        }
+        ends: dict[str, dict[int, int]] = {}
+        for topic in sorted({topic for topic, _ in places}):
+            try:
+                ends[topic] = dict(admin.list_offsets(topic, _LOG_END, limit))
+            except UnknownTopicOrPartitionError:
+                continue  # Deleted, while what was committed for it stays for a while.
         return tuple(
             GroupPartition(
                 topic,
@@ -148,6 +163,7 @@ class Group:
                 readers.get((topic, partition)),
             )
             for topic, partition in places
+            if topic in ends
         )
 
     @property
@@ -170,7 +186,7 @@ class Group:
     def summary(self, *, timeout: Duration = 30.0) -> str:
         """The group in some lines of text: its state, its members, its lag by partition."""
         limit = seconds(timeout, "timeout")
-        state, _, assignor, coordinator, members = self._admin().describe_group(self._id, limit)
+        _, state, assignor, coordinator, _, members = self._admin().describe_group(self._id, limit)
         chosen = f", {assignor}" if assignor else ""
         count = f"{len(members)} member{'' if len(members) == 1 else 's'}"
         lines = [f"group {self._id}: {state}{chosen}, {count}, coordinator {coordinator}"]
@@ -184,14 +200,14 @@ class Group:
         return "\n".join(lines)
 
     def _members(self, timeout: float) -> tuple[GroupMember, ...]:
-        _, protocol_type, _, _, members = self._admin().describe_group(self._id, timeout)
+        *_, members = self._admin().describe_group(self._id, timeout)
         return tuple(
             GroupMember(
                 member_id,
                 instance_id,
                 client_id,
                 host.removeprefix("/"),
-                _assignment(assignment) if protocol_type == "consumer" else (),
+                tuple(assignment),
             )
             for member_id, instance_id, client_id, host, assignment in members
         )
@@ -213,36 +229,3 @@ class Group:
             f"{rows}</table>"
         )
 
-
-def _assignment(data: bytes) -> tuple[tuple[str, int], ...]:
-    """The partitions in a ConsumerProtocolAssignment, which a member's client wrote.
-
-    Raises
-    ------
-    ValueError
-        If these bytes are none.
-
-    Examples
-    --------
-    >>> _assignment(bytes.fromhex("0000 00000001 0001 61 00000002 00000000 00000003 ffffffff"))
-    (('a', 0), ('a', 3))
-    >>> _assignment(b"")
-    ()
-    """
-    if not data:
-        return ()
-    try:
-        _version, topic_count = struct.unpack_from(">hi", data)
-        at = 6
-        partitions: list[tuple[str, int]] = []
-        for _ in range(topic_count):
-            (length,) = struct.unpack_from(">h", data, at)
-            topic = data[at + 2 : at + 2 + length].decode()
-            at += 2 + length
-            (count,) = struct.unpack_from(">i", data, at)
-            found = struct.unpack_from(f">{count}i", data, at + 4)
-            at += 4 + 4 * count
-            partitions.extend((topic, partition) for partition in found)
-        return tuple(sorted(partitions))
-    except (struct.error, UnicodeDecodeError) as error:
-        raise ValueError(f"no assignment of a consumer: {error}") from error

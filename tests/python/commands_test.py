@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 import sysconfig
@@ -14,6 +15,7 @@ from pathlib import Path
 import pytest
 
 import pabal
+from conformance.kafka import KafkaBroker
 from pabal.cli import main
 
 Run = Callable[..., str]
@@ -174,3 +176,86 @@ def test_a_list_takes_less_than_150_ms(pabal_cluster: pabal.Cluster) -> None:
         if took[-1] <= 0.150:
             return
     pytest.fail(f"the fastest of {len(took)} took {min(took) * 1000:.0f} ms")
+
+
+@pytest.mark.reference
+def test_the_same_commands_on_apache_kafka(
+    kafka_broker: KafkaBroker, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from confluent_kafka import Consumer
+
+    servers = kafka_broker.bootstrap_servers
+
+    def run(line: str, status: int = 0) -> str:
+        family, action, *rest = line.split()
+        assert main([family, action, "--bootstrap-server", servers, *rest]) == status
+        printed = capsys.readouterr()
+        return printed.err if status else printed.out
+
+    assert run("topic create pabal-orders -p 2 -c retention.ms=60000")
+    assert "pabal-orders" in run("topic list").splitlines()
+    assert run("topic alter pabal-orders -p 3") == "pabal-orders has 3 partitions\n"
+    (orders,) = json.loads(run("topic describe pabal-orders --json"))
+    assert orders["config"]["retention.ms"] == "60000"
+    assert [row["log_end_offset"] for row in orders["partitions"]] == [0, 0, 0]
+    assert run("config set topic pabal-orders retention.ms=5") == "retention.ms=5\n"
+    assert run("config get topic pabal-orders retention.ms") == "5\n"
+    assert "did you mean retention.ms?" in run("config set topic pabal-orders retention.mss=5", 1)
+    assert "did you mean pabal-orders?" in run("topic describe pabal-order", 1)
+
+    consumer = Consumer(
+        {"bootstrap.servers": servers, "group.id": "pabal-readers", "client.id": "reader"}
+    )
+    consumer.subscribe(["pabal-orders"])
+    deadline = time.monotonic() + 60
+    while not consumer.assignment() and time.monotonic() < deadline:
+        consumer.poll(0.1)
+    (described,) = json.loads(run("group describe pabal-readers --json"))
+    assert described["state"] == "Stable"
+    assert [row["partition"] for row in described["partitions"]] == [0, 1, 2]
+    consumer.close()
+    assert run("group delete pabal-readers") == "deleted pabal-readers\n"
+    assert "there is no group" in run("group describe pabal-readers", 1)
+    assert run("topic delete pabal-orders") == "deleted pabal-orders\n"
+
+
+def test_the_page_about_the_command_line_is_true(run: Run) -> None:
+    page = (Path(__file__).parents[2] / "docs" / "cli.md").read_text(encoding="utf-8")
+    (session,) = re.findall(r"```console\n(.*?)```", page, re.DOTALL)
+    for step in session.split("$ pabal ")[1:]:
+        line, _, expected = step.partition("\n")
+        printed = run(line, 1 if expected.startswith("pabal: ") else 0)
+        if not line.endswith("--json"):
+            assert printed == expected, line
+
+
+@pytest.mark.parametrize("protocol", ["classic", "consumer"])
+def test_both_protocols_groups_are_described(
+    run: Run, pabal_cluster: pabal.Cluster, pabal_topic: pabal.Topic, protocol: str
+) -> None:
+    from confluent_kafka import Consumer
+
+    pabal_topic.add_partitions(2)
+    consumer = Consumer(
+        {
+            "bootstrap.servers": pabal_cluster.bootstrap_servers,
+            "group.id": protocol,
+            "group.protocol": protocol,
+            "client.id": "reader",
+        }
+    )
+    consumer.subscribe([pabal_topic.name])
+    try:
+        deadline = time.monotonic() + 30
+        while len(consumer.assignment()) < 2 and time.monotonic() < deadline:
+            consumer.poll(0.05)
+        group = pabal_cluster.group(protocol)
+        assert group.type == protocol
+        assert group.members[0].assignment == ((pabal_topic.name, 0), (pabal_topic.name, 1))
+        assert (group.epoch > 0) == (protocol == "consumer")
+        (described,) = json.loads(run(f"group describe {protocol} --json"))
+        assert described["members"][0]["client_id"] == "reader"
+        assert group.summary().count("read by reader") == 2
+    finally:
+        consumer.close()
+    group.delete()
