@@ -156,12 +156,13 @@ class Topic:
         rows = "".join(
             f"<tr><td>{state.index}</td><td>{state.leader}</td>"
             f"<td>{', '.join(map(str, state.replicas))}</td>"
-            f"<td>{', '.join(map(str, state.isr))}</td></tr>"
-            for state in self.describe()
+            f"<td>{', '.join(map(str, state.isr))}</td><td>{start}</td><td>{end}</td></tr>"
+            for state, (start, end) in zip(self.describe(), self.offsets(), strict=True)
         )
         return (
             f"<b>{html.escape(self._name)}</b><table><tr><th>partition</th><th>leader</th>"
-            f"<th>replicas</th><th>in sync</th></tr>{rows}</table>"
+            f"<th>replicas</th><th>in sync</th><th>log start</th><th>log end</th></tr>"
+            f"{rows}</table>"
         )
 
 
