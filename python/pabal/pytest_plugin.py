@@ -9,8 +9,8 @@ Installed with pabal; pytest finds it by itself. Nothing is started before a tes
 ``pabal_cluster_factory``   makes clusters of this test alone, to be killed and closed at will
 ==========================  =========================================================
 
-``@pytest.mark.pabal(config=…, isolation=…, brokers=…)`` asks for a cluster with other options; tests
-that ask for the same share it. ``@pytest.mark.pabal_topic(partitions=…, config=…)`` says what
+``@pytest.mark.pabal(config=…, isolation=…, brokers=…)`` asks for a cluster with other options;
+tests that ask for the same share it. ``@pytest.mark.pabal_topic(partitions=…, config=…)`` says what
 ``pabal_topic`` is like. The ini options ``pabal_config``, ``pabal_isolation`` and ``pabal_brokers``
 hold for the whole suite.
 
@@ -272,7 +272,7 @@ def _used(request: pytest.FixtureRequest) -> _Used:
 
 @pytest.fixture(scope="session")
 def pabal_cluster(request: pytest.FixtureRequest) -> Iterator[Cluster]:
-    """A `pabal.Cluster` that all tests share; ``pabal_cluster.bootstrap_servers`` is where to connect.
+    """A `pabal.Cluster` that all tests share; its ``bootstrap_servers`` are where to connect.
 
     It starts when the first test asks for it. A broker that a test killed runs again for the next.
     """

@@ -236,8 +236,7 @@ def test_each_worker_of_xdist_has_its_own(pytester: pytest.Pytester) -> None:
 
 def test_nothing_is_loaded_or_started_before_it_is_used() -> None:
     script = """
-import sys, time
-start = time.perf_counter()
+import sys
 import pytest
 pytest_only = set(sys.modules)
 import pabal.pytest_plugin
@@ -247,4 +246,4 @@ print(sorted(name for name in added if name.startswith("pabal")))
     done = subprocess.run(
         [sys.executable, "-c", script], capture_output=True, text=True, check=True, timeout=60
     )
-    assert done.stdout.strip() == "['pabal', 'pabal.pytest_plugin', 'pabal.version']"
+    assert done.stdout.strip() == "['pabal', 'pabal.pytest_plugin']"
