@@ -3,8 +3,8 @@
 // 0 the coordinator may make up the member's id · 1 the client does (KIP-1082); subscriptions by
 // regular expression
 //
-// Like a classic heartbeat, one that has no news is answered before the interval ends, when there is
-// news, or when the client sends something else.
+// Like a classic heartbeat, one that has no news is answered before the interval ends, when there
+// is news, or when the client sends something else.
 #include <algorithm>
 
 #include "broker/dispatch.h"
