@@ -45,13 +45,13 @@ TEST(Connection, replies_leave_in_the_order_of_the_requests) {
     ConnectionWorld world;
     world.create_topic("topic");
     Client client(&world);
-    for (std::int32_t i = 0; i < 300; ++i) {
+    for (std::int32_t i = 0; i < 150; ++i) {
         if (i % 3 == 0) client.send(world.produce_frame(i, static_cast<std::size_t>(i * 7)));
         if (i % 3 == 1) client.send(world.fetch_frame(i, 1));
         if (i % 3 == 2) client.send(ConnectionWorld::versions_frame(i));
     }
-    EXPECT_TRUE(world.soon([&] { return client.replies().size() == 300; }));
-    EXPECT_EQ(client.correlation_ids(), numbers(300));
+    EXPECT_TRUE(world.soon([&] { return client.replies().size() == 150; }));
+    EXPECT_EQ(client.correlation_ids(), numbers(150));
     EXPECT_EQ(world.connections->budget().reserved_bytes(), 0u);
 }
 
@@ -145,10 +145,10 @@ TEST(Connection, no_more_than_4_mebibytes_wait_behind_a_request) {
 TEST(Connection, a_peer_that_does_not_read_is_not_read) {
     ConnectionWorld world;
     world.create_topic("topic");
-    EXPECT_EQ(world.produce(world.partition("topic"), {std::string(100'000, 'x')}),
+    EXPECT_EQ(world.produce(world.partition("topic"), {std::string(20'000, 'x')}),
               ErrorCode::none);
     Client client(&world, false);
-    for (std::int32_t i = 0; i < 3000; ++i) client.send(world.fetch_frame(i, 0));
+    for (std::int32_t i = 0; i < 1500; ++i) client.send(world.fetch_frame(i, 0));
     world.run_for(Duration::seconds(20));
     EXPECT_TRUE(client.writing()) << "the broker took all requests, though no answer is taken";
     EXPECT_LE(world.connections->budget().reserved_bytes(), 64u * 200);
