@@ -98,8 +98,8 @@ TEST(Partitions, a_killed_broker_loses_nothing_that_it_acknowledged) {
     }
 }
 
-// A bit flips in the midst of what a killed broker had not synced. The machine stayed up, so it is no
-// trace of the crash, and nothing of the log may go.
+// A bit flips in the midst of what a killed broker had not synced. The machine stayed up, so it is
+// no trace of the crash, and nothing of the log may go.
 TEST(Partitions, a_log_that_rotted_while_its_broker_was_dead_stays_offline_and_whole) {
     DataWorld world;
     ASSERT_TRUE(world.start().ok());
