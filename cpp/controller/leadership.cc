@@ -64,6 +64,20 @@ wire::PartitionChangeRecord lead(BrokerId broker) {
     return record;
 }
 
+// KIP-966: Kafka leaves nobody in sync behind where the last one left in order, and remembers him
+// as one who may lead.
+bool may_lead_again(const PartitionImage& partition, BrokerId broker) {
+    return partition.leader == no_broker && partition.isr.empty() &&
+           contains(partition.eligible_leader_replicas, broker);
+}
+
+wire::PartitionChangeRecord lead_again(const PartitionImage& partition, BrokerId broker) {
+    wire::PartitionChangeRecord record = lead(broker);
+    record.isr = Replicas{broker};
+    record.eligible_leader_replicas = without(partition.eligible_leader_replicas, broker);
+    return record;
+}
+
 using Change = std::optional<wire::PartitionChangeRecord>;
 
 }  // namespace
@@ -88,6 +102,7 @@ void broker_leaves(const ClusterImage& image, BrokerId broker, std::vector<Recor
 void broker_came(const ClusterImage& image, BrokerId broker, std::vector<Record>& records) {
     for_each_partition(image, records, [&](const PartitionImage& partition) -> Change {
         if (partition.leader == no_broker && contains(partition.isr, broker)) return lead(broker);
+        if (may_lead_again(partition, broker)) return lead_again(partition, broker);
         return std::nullopt;
     });
 }
@@ -98,6 +113,7 @@ void broker_restarted(const ClusterImage& image, BrokerId broker, std::vector<Re
         if (in_sync && successor(image, partition, broker)) return shrink(image, partition, broker);
         if (partition.leader == broker) return lead(in_sync ? broker : no_broker);
         if (partition.leader == no_broker && in_sync) return lead(broker);
+        if (may_lead_again(partition, broker)) return lead_again(partition, broker);
         return std::nullopt;
     });
 }
