@@ -45,6 +45,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
     log::LogCheckpoint checkpoint;
     checkpoint.recovery_point = Offset(static_cast<std::int64_t>(number(1)));
     checkpoint.clean_shutdown = flags & 1;
+    checkpoint.writes_survived = flags & 16;
     log::LogConfig config;
     config.compacted = flags & 2;
     config.index_interval_bytes = 100;
