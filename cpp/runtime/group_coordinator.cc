@@ -1,6 +1,7 @@
 #include "runtime/group_coordinator.h"
 
 #include <algorithm>
+#include <cstdlib>
 
 #include "base/probe.h"
 #include "metadata/broker_config.h"
@@ -51,7 +52,10 @@ PartitionIndex group_partition(std::string_view group, std::int32_t partition_co
         }
         at += length;
     }
-    return PartitionIndex(static_cast<std::int32_t>(hash & 0x7FFFFFFF) % partition_count);
+    const std::int64_t signed_hash = static_cast<std::int32_t>(hash);
+    // Kafka's absolute value of the one number that has none is 0.
+    const std::int64_t absolute = signed_hash == INT32_MIN ? 0 : std::abs(signed_hash);
+    return PartitionIndex(static_cast<std::int32_t>(absolute % partition_count));
 }
 
 struct GroupCoordinator::Active {
