@@ -93,6 +93,7 @@ def partitions_for(keys: Iterable[Key], partitions: int) -> list[int]:
     [3, 3, 5]
     """
     _check_count(partitions, "partitions")
+    _check_many(keys)
     return [(hashed & 0x7FFFFFFF) % partitions for hashed in _hashes(keys)]
 
 
@@ -192,6 +193,7 @@ def spread(keys: Iterable[Key], partitions: int) -> Spread:
     hottest keys: AA (4), DL (1), UA (1)
     """
     _check_count(partitions, "partitions")
+    _check_many(keys)
     tally = Counter(keys)
     places = partitions_for(tally, partitions)
     counts = [0] * partitions
@@ -299,6 +301,7 @@ def add_partitions(keys: Iterable[Key], before: int, after: int) -> Growth:
     """
     _check_count(before, "before")
     _check_count(after, "after")
+    _check_many(keys)
     tally = Counter(keys)
     every = list(tally.elements())
     moved: dict[Key, tuple[int, int]] = {}
@@ -483,6 +486,12 @@ def _hashes(keys: Iterable[Key]) -> array[int]:
     hashes = array("I")
     hashes.frombytes(_core.murmur2(list(keys)))
     return hashes
+
+
+def _check_many(keys: Iterable[Key]) -> None:
+    """One key is an iterable too, of its letters, and never meant so."""
+    if isinstance(keys, str | bytes):
+        raise TypeError(f"keys are many keys, e.g. a list, and not the one key {keys!r}")
 
 
 def _check_count(count: int, name: str) -> None:

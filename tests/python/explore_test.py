@@ -139,6 +139,14 @@ def test_what_is_no_key_is_refused(key: object) -> None:
         explore.partition_for(key, 6)  # type: ignore[arg-type]
 
 
+def test_one_key_is_not_many() -> None:
+    for ask in (explore.partitions_for, explore.spread):
+        with pytest.raises(TypeError, match="one key 'AA'"):
+            ask("AA", 6)
+    with pytest.raises(TypeError, match="one key b'AA'"):
+        explore.add_partitions(b"AA", 6, 12)  # type: ignore[arg-type]
+
+
 def test_wrong_numbers_are_refused() -> None:
     with pytest.raises(ValueError, match="partitions is at least 1"):
         explore.partition_for("AA", 0)

@@ -7,6 +7,10 @@ import sys
 
 import pytest
 
+import pabal
+from pabal.autopsy import autopsy
+from pabal.cluster import Isolation
+
 pytest_plugins = ["pytester"]
 
 # Talks to a broker without any client library: connected or not.
@@ -232,6 +236,24 @@ def test_each_worker_of_xdist_has_its_own(pytester: pytest.Pytester) -> None:
     """
     )
     pytester.runpytest_subprocess("-n", "2").assert_outcomes(passed=6)
+
+
+@pytest.mark.parametrize("isolation", ["thread", "process"])
+def test_an_autopsy_of_what_runs_and_of_what_does_not(isolation: Isolation) -> None:
+    with pabal.Cluster(isolation=isolation) as cluster:
+        cluster.create_topic("orders", partitions=20)
+        (broker,) = cluster.brokers
+        text = autopsy(cluster)
+        assert "running" in text
+        assert "topic orders: 20 partitions, 0 records" in text
+        assert "and 8 more partitions" in text
+        assert any("serving" in line for line in broker.log_tail())
+        assert len(broker.log_tail(1)) == 1
+        assert "1 other topic" in autopsy(cluster, own=["none"])
+        broker.kill()
+        assert autopsy(cluster) == f"broker 0 {broker.address}: NOT RUNNING"
+        assert broker.log_tail() == []
+    assert autopsy(cluster) == "the cluster is closed"
 
 
 def test_nothing_is_loaded_or_started_before_it_is_used() -> None:
