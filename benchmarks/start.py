@@ -1,4 +1,4 @@
-"""Start to the first acknowledgement, memory and CPU of an idle broker.
+"""Start to the first acknowledgement, memory and CPU of an idle broker; a command's time.
 
 *Start* is formatting, starting, creating a topic and having one record acknowledged by a raw-wire
 client. For pabal it is measured as a server process (from the exec) and inside this process (from
@@ -9,9 +9,12 @@ from __future__ import annotations
 
 import gc
 import os
+import subprocess
+import sysconfig
 import time
 from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
+from pathlib import Path
 
 import pabal
 from benchmarks.report import Report
@@ -61,6 +64,17 @@ def embedded() -> tuple[float, float]:
         return milliseconds, (resident_bytes(os.getpid()) - before) / 1e6
 
 
+def topic_list(report: Report) -> None:
+    """The command ``pabal topic list`` from its exec to its end, the interpreter included."""
+    program = Path(sysconfig.get_path("scripts")) / "pabal"
+    with pabal.Cluster(brokers=1) as cluster:
+        began = time.perf_counter()
+        subprocess.run(
+            [program, "topic", "list", "--bootstrap-server", cluster.bootstrap_servers], check=True
+        )
+        report.add("pabal topic list, ms", "pabal", (time.perf_counter() - began) * 1000, "≤ 150")
+
+
 def run(runs: int) -> None:
     """Print the table."""
     report = Report("Start, memory, idle")
@@ -70,6 +84,7 @@ def run(runs: int) -> None:
             milliseconds, megabytes = interpreter.submit(embedded).result()
         report.add("in process: start to first ack, ms", "pabal", milliseconds, "≤ 25")
         report.add("in process: resident over the interpreter, MB", "pabal", megabytes, "≤ 15")
+        topic_list(report)
         for make in makers():
             server(report, make)
     report.print()

@@ -1,13 +1,11 @@
-"""The command line against a live broker: what it prints, what it answers to mistakes, how fast."""
+"""The command line against a live broker: what it prints, what it answers to mistakes."""
 
 from __future__ import annotations
 
 import json
-import os
 import re
 import subprocess
 import sys
-import sysconfig
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -163,19 +161,6 @@ def test_wrong_usage_ends_with_2(line: str) -> None:
     assert done.returncode == 2
     assert "usage: pabal" in done.stdout + done.stderr
     assert "Traceback" not in done.stderr
-
-
-def test_a_list_takes_less_than_150_ms(pabal_cluster: pabal.Cluster) -> None:
-    program = str(Path(sysconfig.get_path("scripts")) / "pabal")
-    environment = {**os.environ, "PABAL_BOOTSTRAP_SERVER": pabal_cluster.bootstrap_servers}
-    took = []
-    for _ in range(20):
-        start = time.perf_counter()
-        subprocess.run([program, "topic", "list"], env=environment, check=True, timeout=60)
-        took.append(time.perf_counter() - start)
-        if took[-1] <= 0.150:
-            return
-    pytest.fail(f"the fastest of {len(took)} took {min(took) * 1000:.0f} ms")
 
 
 @pytest.mark.reference
