@@ -18,7 +18,6 @@ std::string checkpoint_text(const std::vector<std::string>& lines) {
 
 Result<std::vector<std::string_view>> checkpoint_lines(std::string_view text) {
     std::vector<std::string_view> lines;
-    if (text.empty()) return lines;
     while (!text.empty()) {
         const auto end = text.find('\n');
         lines.push_back(text.substr(0, end));

@@ -15,8 +15,7 @@ namespace pabal::log {
 inline constexpr std::string_view checkpoint_version = "0";
 
 std::string checkpoint_text(const std::vector<std::string>& lines);
-// The lines after version and count; none of an empty text, which Kafka creates such a file with.
-// CORRUPT_MESSAGE says which line is wrong.
+// The lines after version and count. CORRUPT_MESSAGE says which line is wrong.
 Result<std::vector<std::string_view>> checkpoint_lines(std::string_view text);
 
 // The words of a line, between single spaces.

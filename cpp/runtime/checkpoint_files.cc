@@ -21,6 +21,7 @@ IoStatus read_offsets(io::Disk& disk, const std::string& path, Each each) {
     PABAL_TRY_ASSIGN(const bool exists, disk.exists(path));
     if (!exists) return {};
     PABAL_TRY_ASSIGN(const std::string content, io::read_file(disk, path, largest_file_bytes));
+    if (content.empty()) return {};  // So Kafka creates it: nothing is known yet.
     const auto damaged = [&](std::string_view what) {
         return IoError{0, path + ": " + std::string(what) +
                               "; remove the file if the logs beside it are whole"};
