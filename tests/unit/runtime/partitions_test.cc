@@ -79,15 +79,16 @@ TEST(Partitions, a_clean_shutdown_leaves_kafkas_files_and_needs_no_store) {
     EXPECT_EQ(world.partition("orders", 1)->log()->log_start_offset(), Offset(2));
 }
 
-// Kafka creates its checkpoint files empty: where it was killed before it wrote them, they say nothing.
+// Kafka creates its checkpoint files empty: where it was killed before it wrote them, they say
+// nothing.
 TEST(Partitions, an_empty_checkpoint_file_is_as_good_as_none) {
     DataWorld world;
     ASSERT_TRUE(world.start().ok());
     world.create_topic("orders");
     ASSERT_EQ(world.produce(world.partition("orders"), {"a", "b"}), ErrorCode::none);
-    for (const char* file : {"/data/recovery-point-offset-checkpoint",
-                             "/data/log-start-offset-checkpoint",
-                             "/data/replication-offset-checkpoint"}) {
+    for (const char* file :
+         {"/data/recovery-point-offset-checkpoint", "/data/log-start-offset-checkpoint",
+          "/data/replication-offset-checkpoint"}) {
         ASSERT_TRUE(io::replace_file(world.ports->disk, file, "").ok());
     }
     world.crash(sim::Death::killed);
