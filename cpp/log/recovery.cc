@@ -458,7 +458,9 @@ IoStatus Recovery::recover_producers() {
         checkpoint_.standing->end_offset == scan_start_) {
         return saw_producers_ ? log_.replay_producers(scan_start_, scan_start_) : IoStatus();
     }
-    if (clean_ && log_.snapshots.empty()) return {};
+    // Their snapshot may not have survived; then the batches tell.
+    const bool lost = standing_holds_ && checkpoint_.standing->has_producers;
+    if (clean_ && log_.snapshots.empty() && !lost) return {};
     const bool nothing_before = log_.snapshots.empty() && scan_start_ <= log_.log_start;
     if (nothing_before && !saw_producers_) return {};
     return log_.reload_producers(now_, scan_start_);

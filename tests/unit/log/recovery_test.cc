@@ -131,6 +131,22 @@ TEST(RecoveryTest, ACutAtAnyByteLeavesAPrefix) {
     }
 }
 
+TEST(RecoveryTest, ProducersAreFoundAgainWithoutTheirSnapshot) {
+    MemoryDisk disk;
+    auto log = written(disk, 24);
+    ASSERT_TRUE(log->flush().ok());
+    const auto checkpoint = log->checkpoint();
+    ASSERT_TRUE(checkpoint.standing && checkpoint.standing->has_producers);
+    std::erase_if(disk.files, [](const auto& file) { return file.first.ends_with(".snapshot"); });
+    auto again = open_log(disk, small_segments(), checkpoint);
+    ASSERT_TRUE(again);
+    ASSERT_EQ(again->active_producers().size(), 3u);
+    for (std::size_t i = 0; i < 3; ++i) {
+        EXPECT_EQ(again->active_producers()[i].last_sequence,
+                  log->active_producers()[i].last_sequence);
+    }
+}
+
 TEST(RecoveryTest, ATornEndOfZerosIsCut) {
     MemoryDisk disk;
     auto log = open_log(disk);
