@@ -45,6 +45,13 @@ def cluster() -> Iterator[pabal.Cluster]:
         yield cluster
 
 
+@pytest.fixture(scope="module")
+def kafka_broker(kafka: KafkaReference) -> Iterator[KafkaBroker]:
+    """A broker of its own: what other tests leave behind would be listed here."""
+    with kafka.broker() as broker:
+        yield broker
+
+
 Both = Callable[..., tuple[str, str]]
 
 
