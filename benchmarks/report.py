@@ -21,18 +21,24 @@ class Report:
             self._aims[what] = aim
 
     def print(self) -> None:
-        """Medians with the spread; the ratio is pabal's median over Kafka's."""
+        """Medians with the spread; the ratio is pabal's median over Kafka's.
+
+        The floor is what the machine itself takes for the same bytes.
+        """
+        columns = ["kafka", "pabal"]
+        if any("floor" in servers for servers in self._figures.values()):
+            columns.append("floor")
         print(f"\n## {self._title}\n")
-        print("| | kafka | pabal | pabal / kafka | aim |")
-        print("| --- | --- | --- | --- | --- |")
+        print(f"| | {' | '.join(columns)} | pabal / kafka | aim |")
+        print("| --- " * (len(columns) + 3) + "|")
         for what, servers in self._figures.items():
-            cells = [spread(servers.get(name, ())) for name in ("kafka", "pabal")]
+            cells = " | ".join(spread(servers.get(name, ())) for name in columns)
             ratio = ""
             if servers.get("kafka") and servers.get("pabal"):
                 base = statistics.median(servers["kafka"])
                 if base:
                     ratio = f"{statistics.median(servers['pabal']) / base:.3g}"
-            print(f"| {what} | {cells[0]} | {cells[1]} | {ratio} | {self._aims.get(what, '')} |")
+            print(f"| {what} | {cells} | {ratio} | {self._aims.get(what, '')} |")
 
 
 def spread(values: Iterable[float]) -> str:

@@ -21,18 +21,6 @@ constexpr std::size_t turn_bytes = 1 << 20;
 
 }  // namespace
 
-Buffer ReadBuffers::take() {
-    Buffer buffer = std::move(spare_);
-    spare_ = Buffer();
-    if (buffer.size() == 0) buffer = Buffer(size_bytes);
-    return buffer;
-}
-
-void ReadBuffers::give_back(Bytes whole) {
-    Buffer buffer = std::move(whole).reclaim();
-    if (buffer.size() != 0) spare_ = std::move(buffer);
-}
-
 Connection::Connection(const ConnectionShared& shared, std::unique_ptr<io::Stream> stream,
                        Peer peer)
     : shared_(shared),
@@ -193,7 +181,7 @@ void Connection::read_input() {
             continue;
         }
         release_read_buffer();
-        Buffer buffer = shared_.read_buffers->take();
+        Buffer buffer = shared_.frame_buffers->take_for_reading();
         if (prefix_size_ != 0) std::memcpy(buffer.data(), prefix_, prefix_size_);
         std::size_t wanted = (large_frames_ ? first_look_bytes : buffer.size()) - prefix_size_;
         IoResult<io::ReadSome> read =
@@ -215,7 +203,8 @@ void Connection::read_input() {
 
 void Connection::read_long_frame() {
     LongFrame& frame = *long_frame_;
-    MutableByteView missing = frame.content.view().subspan(frame.filled);
+    MutableByteView missing =
+        frame.content.view().subspan(frame.filled, frame.length - frame.filled);
     IoResult<io::ReadSome> read = stream_->read_some(missing);
     if (!read.ok()) {
         broken_ = true;
@@ -230,7 +219,7 @@ void Connection::read_long_frame() {
         std::size_t reserved_bytes = frame.length;
         long_frame_.reset();
         large_frames_ = true;
-        take_frame(std::move(whole), reserved_bytes);
+        take_frame(whole.slice(0, reserved_bytes), reserved_bytes, whole);
     } else if (read->end_of_stream) {
         end_of_stream_ = true;
     }
@@ -273,14 +262,15 @@ void Connection::parse() {
 void Connection::fill_long_frame() {
     LongFrame& frame = *long_frame_;
     frame.reserved = true;
-    frame.content = Buffer(frame.length);
+    frame.content = shared_.frame_buffers->take(frame.length);
     frame.filled = frame.beginning.size();
     if (frame.filled != 0) std::memcpy(frame.content.data(), frame.beginning.data(), frame.filled);
     frame.beginning = Bytes();
 }
 
-void Connection::take_frame(Bytes frame, std::size_t reserved_bytes) {
+void Connection::take_frame(Bytes frame, std::size_t reserved_bytes, Bytes buffer) {
     auto work = std::make_unique<Work>();
+    work->buffer = std::move(buffer);
     work->reserved_bytes = reserved_bytes;
     std::string close_because;
     if (!shared_.dispatch->open(std::move(frame), &peer_, last_active_, &work->call,
@@ -331,11 +321,15 @@ void Connection::collect_replies() {
         calls_.pop_front();
         shared_.budget->release(work->reserved_bytes);
         held_bytes_ -= work->reserved_bytes;
+        Dispatch::Answer answer = std::move(work->answer);
+        Bytes buffer = std::move(work->buffer);
+        work.reset();
+        if (!buffer.empty()) shared_.frame_buffers->give_back(std::move(buffer));
         if (closing_) continue;
-        if (work->answer.close_because.empty()) {
-            output_.append(std::move(work->answer.reply));
+        if (answer.close_because.empty()) {
+            output_.append(std::move(answer.reply));
         } else {
-            refuse(work->answer.close_because);
+            refuse(answer.close_because);
             closing_ = true;
         }
     }
@@ -352,7 +346,7 @@ void Connection::refuse(std::string_view why) {
 
 void Connection::release_read_buffer() {
     if (!unparsed_.empty() || read_buffer_.empty()) return;
-    shared_.read_buffers->give_back(std::move(read_buffer_));
+    shared_.frame_buffers->give_back(std::move(read_buffer_));
     read_buffer_ = Bytes();
 }
 

@@ -17,25 +17,13 @@
 #include "base/rope.h"
 #include "broker/byte_budget.h"
 #include "broker/dispatch.h"
+#include "broker/frame_buffers.h"
 #include "broker/request.h"
 #include "io/gate.h"
 #include "io/network.h"
 #include "io/task.h"
 
 namespace pabal::broker {
-
-// The shard's spare read buffer, which one connection after the other reads into: what most reads
-// bring is worked off before the next connection's turn.
-class ReadBuffers {
-public:
-    static constexpr std::size_t size_bytes = 128 * 1024;
-    Buffer take();
-    // Kept for the next read if nobody holds a slice of it any more.
-    void give_back(Bytes whole);
-
-private:
-    Buffer spare_;
-};
 
 // A frame longer than what was left of the read buffer: its memory, once the budget gave it.
 struct LongFrame {
@@ -51,7 +39,7 @@ struct ConnectionShared {
     Context* context = nullptr;
     Dispatch* dispatch = nullptr;
     ByteBudget* budget = nullptr;
-    ReadBuffers* read_buffers = nullptr;
+    FrameBuffers* frame_buffers = nullptr;
     std::int32_t max_frame_bytes = 100 << 20;  // socket.request.max.bytes
     Counter* bytes_in = nullptr;
     Counter* bytes_out = nullptr;
@@ -90,6 +78,7 @@ private:
     struct Work {
         Dispatch::Call call;
         Dispatch::Answer answer;
+        Bytes buffer;  // All of it, if the frame has one to itself.
         std::size_t reserved_bytes = 0;
         bool started = false;
         bool done = false;
@@ -100,7 +89,7 @@ private:
     void read_long_frame();
     void parse();
     void fill_long_frame();  // Its memory is reserved now.
-    void take_frame(Bytes frame, std::size_t reserved_bytes);
+    void take_frame(Bytes frame, std::size_t reserved_bytes, Bytes buffer = Bytes());
     void start_work();
     void collect_replies();
     void release_parked();

@@ -21,7 +21,7 @@ Connections::Connections(Context* context, Dispatch* dispatch)
     shared_.context = context;
     shared_.dispatch = dispatch;
     shared_.budget = &budget_;
-    shared_.read_buffers = &read_buffers_;
+    shared_.frame_buffers = &frame_buffers_;
     shared_.max_frame_bytes =
         static_cast<std::int32_t>(context->config.integer("socket.request.max.bytes"));
     shared_.bytes_in =

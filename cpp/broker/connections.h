@@ -56,7 +56,7 @@ private:
 
     Context* context_;
     ByteBudget budget_;
-    ReadBuffers read_buffers_;
+    FrameBuffers frame_buffers_;
     ConnectionShared shared_;
     Duration max_idle_;
     std::vector<std::unique_ptr<Accepting>> listeners_;
