@@ -173,8 +173,8 @@ io::Task<Status> Admin::connect(Instant deadline) {
     for (std::size_t index = 0; index < bootstrap_.size(); ++index) {
         io::Address address = bootstrap_[index];
         std::string client_id = "pabal-admin";
-        auto opened =
-            co_await Connection::open(network_, std::move(address), std::move(client_id), deadline);
+        auto opened = co_await rpc::Connection::open(network_, std::move(address),
+                                                     std::move(client_id), deadline);
         if (opened.ok()) {
             connection_ = std::move(*opened);
             co_return Status();
@@ -231,8 +231,8 @@ io::Task<Result<Response>> Admin::call_at(BrokerId broker, Request request, Inst
     }
     io::Address address = node.address;
     std::string client_id = "pabal-admin";
-    auto opened =
-        co_await Connection::open(network_, std::move(address), std::move(client_id), deadline);
+    auto opened = co_await rpc::Connection::open(network_, std::move(address), std::move(client_id),
+                                                 deadline);
     if (!opened.ok()) co_return opened.error();
     node.connection = std::move(*opened);
     auto response = co_await node.connection->call<Response>(std::move(request), deadline);

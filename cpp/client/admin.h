@@ -13,10 +13,10 @@
 #include "base/ids.h"
 #include "base/result.h"
 #include "base/time.h"
-#include "client/connection.h"
 #include "io/clock.h"
 #include "io/network.h"
 #include "io/task.h"
+#include "rpc/connection.h"
 
 namespace pabal::client {
 
@@ -147,13 +147,13 @@ private:
 
     struct Node {
         io::Address address;
-        std::unique_ptr<Connection> connection;
+        std::unique_ptr<rpc::Connection> connection;
     };
 
     io::Clock* clock_;
     io::Network* network_;
     std::vector<io::Address> bootstrap_;
-    std::unique_ptr<Connection> connection_;
+    std::unique_ptr<rpc::Connection> connection_;
     std::map<BrokerId, Node> nodes_;
 };
 

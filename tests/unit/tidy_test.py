@@ -23,6 +23,7 @@ RINGS = {
     "replication": 2,
     "io": 3,
     "log": 3,
+    "rpc": 3,
     "runtime": 3,
     "broker": 4,
     "client": 4,

@@ -16,7 +16,7 @@
 #include "wire/reader.h"
 #include "wire/writer.h"
 
-namespace pabal::client {
+namespace pabal::rpc {
 
 class Connection {
 public:
@@ -79,4 +79,4 @@ private:
     std::vector<wire::VersionRange> served_;
 };
 
-}  // namespace pabal::client
+}  // namespace pabal::rpc

@@ -1,10 +1,10 @@
-#include "client/connection.h"
+#include "rpc/connection.h"
 
 #include <algorithm>
 
 #include "wire/api_versions.h"
 
-namespace pabal::client {
+namespace pabal::rpc {
 namespace {
 
 // ApiVersions itself is asked in a version that every broker since 2.4 answers.
@@ -137,4 +137,4 @@ Error Connection::lost(const IoError& error) const {
     return {ErrorCode::network_exception, error.message};
 }
 
-}  // namespace pabal::client
+}  // namespace pabal::rpc
