@@ -41,4 +41,20 @@ ClusterDelta ClusterDelta::all_of(const ClusterImage& image) {
     return delta;
 }
 
+ClusterDelta ClusterDelta::between(const ClusterImage& before, const ClusterImage& after) {
+    // Whatever exists afterwards may have changed.
+    ClusterDelta delta = all_of(after);
+    for (const auto& topic : before.topics()) {
+        TopicDelta& change = delta.topics[topic->id];
+        change.before = topic;
+        change.deleted = after.topic(topic->id) == nullptr;
+    }
+    for (const auto& [resource, settings] : before.configs()) delta.configs.insert(resource);
+    for (const auto& [id, broker] : before.brokers()) delta.brokers.insert(id);
+    for (const auto& [id, controller] : before.controllers()) delta.controllers.insert(id);
+    for (const auto& [name, level] : before.features()) delta.features.insert(name);
+    delta.producer_ids |= before.next_producer_id() != after.next_producer_id();
+    return delta;
+}
+
 }  // namespace pabal::metadata

@@ -39,6 +39,8 @@ struct ClusterDelta {
     void merge(ClusterDelta later);
     // Everything in `image` as news.
     static ClusterDelta all_of(const ClusterImage& image);
+    // What changed from one image to a later one of which the records between are not known.
+    static ClusterDelta between(const ClusterImage& before, const ClusterImage& after);
 };
 
 }  // namespace pabal::metadata

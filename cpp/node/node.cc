@@ -85,6 +85,8 @@ struct Node::Parts {
     std::unique_ptr<runtime::BrokerStore> store;
     std::unique_ptr<runtime::Partitions> partitions;
     std::unique_ptr<runtime::GroupCoordinator> groups;
+    std::unique_ptr<runtime::Quorum> quorum;
+    std::unique_ptr<runtime::MetadataPublisher> publisher;
     std::unique_ptr<runtime::Controller> controller;
     std::unique_ptr<broker::FetchSessions> fetch_sessions;
     std::unique_ptr<broker::ProducerIds> producer_ids;
@@ -218,16 +220,19 @@ io::Task<Status> Node::Parts::start() {
             listeners.push_back({each.advertised.name, each.advertised.host, each.advertised.port});
         }
     }
-    controller = std::make_unique<runtime::Controller>(ports, config, controller_options);
-    controller->subscribe(
+    quorum = std::make_unique<runtime::Quorum>(ports, runtime::QuorumOptions::of(config));
+    publisher = std::make_unique<runtime::MetadataPublisher>(ports, config, quorum.get(), &log);
+    controller = std::make_unique<runtime::Controller>(ports, config, quorum.get(), publisher.get(),
+                                                       controller_options);
+    publisher->subscribe(
         [this](std::shared_ptr<const metadata::ClusterDelta> delta, runtime::ImagePointer image) {
             return partitions->apply(std::move(delta), std::move(image));
         });
-    controller->subscribe(
+    publisher->subscribe(
         [this](std::shared_ptr<const metadata::ClusterDelta> delta, runtime::ImagePointer image) {
             return tell_groups(std::move(delta), std::move(image));
         });
-    controller->on_failure([this](IoError error) { failed(error.message); });
+    publisher->on_failure([this](IoError error) { failed(error.message); });
 
     partitions_started = true;
     Status partitions_status = co_await partitions->start();
@@ -236,6 +241,9 @@ io::Task<Status> Node::Parts::start() {
     for (const runtime::LogDirectory& directory : directories.directories)
         directory_ids.push_back(directory.id);
     controller_started = true;
+    Status opened = publisher->open();
+    if (opened.ok()) opened = quorum->start();
+    if (!opened.ok()) co_return opened;
     Status controller_status =
         co_await controller->start(std::move(broker_endpoints), std::move(directory_ids));
     if (!controller_status.ok()) co_return controller_status;
@@ -289,7 +297,11 @@ io::Task<void> Node::Parts::stop() {
         BrokerEpoch epoch = controller->broker_epoch();
         co_await partitions->stop(epoch);
     }
-    if (controller_started) co_await controller->stop();
+    if (controller_started) {
+        co_await controller->stop();
+        co_await publisher->stop();
+        co_await quorum->stop();
+    }
     if (connections) {
         Instant deadline = ports.clock.now() + farewell;
         bool ended = co_await connections->ended(deadline);
@@ -311,7 +323,11 @@ io::Task<void> Node::Parts::kill() {
     if (metrics_endpoint) co_await metrics_endpoint->stop();
     if (groups) co_await groups->stop();
     if (partitions_started) co_await partitions->kill();
-    if (controller_started) co_await controller->kill();
+    if (controller_started) {
+        co_await controller->kill();
+        co_await quorum->kill();
+        co_await publisher->stop();
+    }
     if (connections) co_await connections->ended(Instant::never());
     if (topic_creation) co_await topic_creation->idle();
     if (store) co_await store->close();
@@ -333,6 +349,8 @@ void Node::Parts::release() {
     producer_ids.reset();
     fetch_sessions.reset();
     controller.reset();
+    publisher.reset();
+    quorum.reset();
     groups.reset();
     partitions.reset();
     store.reset();

@@ -1,7 +1,6 @@
 #include "runtime/controller.h"
 
 #include <algorithm>
-#include <deque>
 #include <utility>
 
 #include "base/assert.h"
@@ -11,8 +10,6 @@
 #include "controller/leadership.h"
 #include "controller/topics.h"
 #include "io/gate.h"
-#include "log/partition_log.h"
-#include "metadata/image_loader.h"
 #include "metadata/features.h"
 #include "metadata/record.h"
 #include "metadata/snapshot.h"
@@ -27,15 +24,6 @@ using metadata::Record;
 
 constexpr std::uint64_t bootstrap_limit_bytes = 1 << 20;
 constexpr std::string_view metadata_topic = "__cluster_metadata";
-
-QuorumOptions quorum_options(const metadata::BrokerConfig& config) {
-    QuorumOptions options;
-    options.directory = config.metadata_log_directory();
-    options.node_id = config.node_id();
-    options.segment_bytes = static_cast<std::int32_t>(config.integer("metadata.log.segment.bytes"));
-    options.segment_milliseconds = config.integer("metadata.log.segment.ms");
-    return options;
-}
 
 Record feature_level(std::string name, std::int16_t level) {
     wire::FeatureLevelRecord record;
@@ -107,96 +95,71 @@ struct Controller::Waiter {
 struct Controller::State {
     State(const metadata::BrokerConfig& config, Prng random) : topics(config, random) {}
 
-    // Proposed, not yet published.
-    struct Pending {
-        Offset last;
-        ClusterImage image;  // With everything up to `last`.
-        ClusterDelta delta;
-    };
-
-    metadata::ImageLoader loader;
-    ClusterImage head;  // With everything that was proposed.
+    ClusterImage head;  // With everything that was proposed. Of meaning while active.
     controller::Topics topics;
-    std::deque<Pending> pending;
-    std::vector<ImageSubscriber> subscribers;
-    std::function<void(IoError)> failure_action;
     std::vector<Waiter*> waiters;
-    Offset committed_end{0};
-    bool first_image = true;  // None was published so far.
-    bool publishing = false;
-    bool snapshotting = false;  // A file is being written on the disk pool.
     bool stopping = false;
-    std::optional<Error> failure;
-    std::string bootstrap_path;  // Of the file that a fresh cluster still has to write.
-    io::TimerId snapshot_timer = 0;
-    io::Gate* idle_gate = nullptr;  // Opened when nothing is being published, if somebody waits.
+    std::optional<Error> refusal;  // Why this node leads, yet cannot be the active controller.
+    std::string bootstrap_path;    // Of the file that a fresh cluster still has to write.
+    bool writing_bootstrap = false;
+    io::Gate* idle_gate = nullptr;  // Opened when that file is written, if somebody waits.
 };
 
-Controller::Controller(io::Ports ports, const metadata::BrokerConfig& config,
-                       ControllerOptions options)
+Controller::Controller(io::Ports ports, const metadata::BrokerConfig& config, Quorum* quorum,
+                       MetadataPublisher* publisher, ControllerOptions options)
     : ports_(std::move(ports)),
       config_(config),
       options_(std::move(options)),
-      quorum_(std::make_unique<Quorum>(ports_, quorum_options(config))),
-      image_(std::make_shared<const ClusterImage>()),
+      quorum_(quorum),
+      publisher_(publisher),
       state_(std::make_unique<State>(config, ports_.random.fork("controller"))) {
-    quorum_->on_commit([this](Offset high_watermark) { committed(high_watermark); });
-    quorum_->on_failure([this](IoError error) {
-        state_->failure =
-            Error{ErrorCode::kafka_storage_error, "the metadata log failed: " + error.message};
-        if (options_.log) options_.log->error("metadata log failed", {{"reason", error.message}});
-        wake_waiters();
-        if (state_->failure_action) state_->failure_action(std::move(error));
-    });
+    quorum_->on_leader_change([this](BrokerId leader, LeaderEpoch) { leader_changed(leader); });
+    publisher_->on_publish([this] { wake_waiters(); });
 }
 
 Controller::~Controller() = default;
 
-void Controller::subscribe(ImageSubscriber subscriber) {
-    state_->subscribers.push_back(std::move(subscriber));
+void Controller::leader_changed(BrokerId leader) {
+    if (active_) resign();
+    if (leader != config_.node_id() || state_->stopping) return;
+    auto status = activate();
+    if (status.ok()) return;
+    state_->refusal = status.error();
+    if (options_.log)
+        options_.log->error("this node cannot be the active controller",
+                            {{"reason", status.error().message}});
 }
 
-void Controller::on_failure(std::function<void(IoError)> action) {
-    state_->failure_action = std::move(action);
-}
-
-Status Controller::replay(const MetadataEntry& entry) {
-    if (entry.control) {
-        state_->loader.skip(entry.offset, entry.epoch, entry.timestamp);
-        return {};
+// The head image holds all that the log holds: with this epoch's first record all of it commits.
+Status Controller::activate() {
+    state_->refusal.reset();
+    PABAL_TRY_ASSIGN(MetadataPublisher::Head head, publisher_->head());
+    state_->head = std::move(head.image);
+    publisher_->proposed(quorum_->log_end_offset() - 1, state_->head, std::move(head.delta));
+    active_ = true;
+    if (head.abandoned_transaction) {
+        Record record;
+        record.content = wire::AbortTransactionRecord();
+        PABAL_TRY(propose({record}, state_->head, ClusterDelta()));
     }
-    PABAL_TRY_ASSIGN(const Record record, metadata::decode(entry.value));
-    return state_->loader.replay(record, entry.offset, entry.epoch, entry.timestamp);
+    PABAL_TRY(bootstrap());
+    return register_controller();
+}
+
+void Controller::resign() {
+    active_ = false;
+    publisher_->forget_proposed();
+    wake_waiters();
 }
 
 io::Task<Status> Controller::start(std::vector<metadata::Endpoint> endpoints,
                                    std::vector<DirectoryId> directories) {
-    auto opened = quorum_->open([this](const MetadataEntry& entry) { return replay(entry); });
-    if (!opened.ok()) co_return Error{ErrorCode::kafka_storage_error, opened.error().message};
-    if (const auto* repair = quorum_->repair(); repair && options_.log) {
-        options_.log->warning("the metadata log was cut off at its first damaged batch",
-                              {{"file", repair->path},
-                               {"position", repair->position},
-                               {"offset", repair->offset.value()},
-                               {"dropped_bytes", repair->dropped_bytes},
-                               {"why", repair->reason}});
-    }
-    // Whoever began the transaction no longer leads.
-    state_->loader.abandon_transaction();
-    state_->head = state_->loader.image();
-    state_->loader = metadata::ImageLoader();
-
-    auto status = quorum_->elect();
-    if (status.ok()) status = bootstrap();
-    if (status.ok()) status = register_controller();
-    if (status.ok()) status = register_local_broker(endpoints, directories);
+    if (state_->refusal) co_return *state_->refusal;
+    auto status = register_local_broker(endpoints, directories);
     if (!status.ok()) co_return status;
     const Instant never = Instant::never();
     auto published = co_await settled(never);
-    if (published.ok()) {
-        schedule_snapshot();
-        if (!state_->bootstrap_path.empty()) io::detach(write_bootstrap());
-    }
+    if (published.ok() && !state_->bootstrap_path.empty()) io::detach(write_bootstrap());
     co_return published;
 }
 
@@ -279,13 +242,17 @@ Status Controller::register_local_broker(const std::vector<metadata::Endpoint>& 
 
 Status Controller::submit(const std::vector<Record>& records) {
     if (records.empty()) return {};
-    if (state_->failure) return *state_->failure;
     ClusterImage next = state_->head;
     ClusterDelta delta;
     for (const Record& record : records) {
         auto replayed = next.replay(record, &delta);
         ASSERT(replayed.ok(), "what the controller decides can be replayed");
     }
+    return propose(records, std::move(next), std::move(delta));
+}
+
+Status Controller::propose(const std::vector<Record>& records, ClusterImage next,
+                           ClusterDelta delta) {
     const std::int16_t level = level_of(next);
     std::vector<Bytes> frames;
     frames.reserve(records.size());
@@ -293,63 +260,28 @@ Status Controller::submit(const std::vector<Record>& records) {
     PABAL_TRY_ASSIGN(const Offset last, quorum_->propose(frames));
     next.advance(last, quorum_->epoch(), ports_.clock.wall_now());
     state_->head = next;
-    state_->pending.push_back({last, std::move(next), std::move(delta)});
+    publisher_->proposed(last, std::move(next), std::move(delta));
     return {};
-}
-
-void Controller::committed(Offset high_watermark) {
-    state_->committed_end = high_watermark;
-    if (state_->publishing) return;
-    if (state_->pending.empty() || state_->pending.front().last >= high_watermark) return;
-    state_->publishing = true;
-    io::detach(publish());
-}
-
-io::Task<void> Controller::publish() {
-    State& state = *state_;
-    while (!state.stopping && !state.pending.empty() &&
-           state.pending.front().last < state.committed_end) {
-        ClusterDelta merged;
-        std::shared_ptr<const ClusterImage> image;
-        while (!state.pending.empty() && state.pending.front().last < state.committed_end) {
-            State::Pending& next = state.pending.front();
-            if (!state.first_image) merged.merge(std::move(next.delta));
-            image = std::make_shared<const ClusterImage>(std::move(next.image));
-            state.pending.pop_front();
-        }
-        // Before, nobody knew anything: all of it is news.
-        if (state.first_image) merged = ClusterDelta::all_of(*image);
-        state.first_image = false;
-        auto delta = std::make_shared<const ClusterDelta>(std::move(merged));
-        for (std::size_t i = 0; i < state.subscribers.size(); ++i) {
-            ImageSubscriber subscriber = state.subscribers[i];
-            std::shared_ptr<const ClusterDelta> news = delta;
-            ImagePointer told = image;
-            co_await subscriber(news, told);
-        }
-        image_ = image;
-        wake_waiters();
-        if (snapshot_is_due()) io::detach(take_snapshot());
-    }
-    state.publishing = false;
-    if (state.idle_gate) state.idle_gate->open();
 }
 
 void Controller::wake_waiters() {
     for (Waiter* waiter : state_->waiters)
-        if (state_->failure || state_->stopping || waiter->offset <= image_->offset())
+        if (quorum_->failure() || state_->stopping || !active_ ||
+            waiter->offset <= image()->offset())
             waiter->gate.open();
 }
 
 io::Task<Status> Controller::settled(Instant deadline) {
     const Offset wanted = state_->head.offset();
-    if (wanted <= image_->offset()) co_return Status();
+    if (wanted <= image()->offset()) co_return Status();
     Waiter waiter(ports_.clock, wanted);
     state_->waiters.push_back(&waiter);
     auto opened = co_await waiter.gate.opened(deadline);
     std::erase(state_->waiters, &waiter);
-    if (wanted <= image_->offset()) co_return Status();
-    if (state_->failure) co_return *state_->failure;
+    if (wanted <= image()->offset()) co_return Status();
+    if (const auto& failure = quorum_->failure())
+        co_return Error{ErrorCode::kafka_storage_error,
+                        "the metadata log failed: " + failure->message};
     if (opened)
         co_return Error{ErrorCode::not_controller, "this node stops being the active controller"};
     co_return Error{ErrorCode::request_timed_out,
@@ -360,11 +292,13 @@ io::Task<Status> Controller::settled(Instant deadline) {
 // applied here; a request that changes nothing still waits for what it may have seen.
 template <class Response, class Plan>
 io::Task<Response> Controller::answer(Plan plan, Instant deadline) {
-    if (state_->stopping || !quorum_->is_leader()) {
+    if (state_->stopping || !active_) {
         // What the machine would have said shows to whom the refusal goes.
         auto planned = plan(state_->head);
         Error error{ErrorCode::not_controller, "this node is not the active controller"};
-        if (state_->failure) error = *state_->failure;
+        if (const auto& failure = quorum_->failure())
+            error = {ErrorCode::kafka_storage_error,
+                     "the metadata log failed: " + failure->message};
         refuse(planned.response, error);
         co_return std::move(planned.response);
     }
@@ -503,7 +437,7 @@ wire::DescribeQuorumResponse Controller::describe_quorum(const wire::DescribeQuo
 // Kafka looks into this file to know how a directory was formatted. What it says is in the log as
 // well, so nobody waits for it.
 io::Task<void> Controller::write_bootstrap() {
-    state_->snapshotting = true;
+    state_->writing_bootstrap = true;
     const std::vector<Bytes> frames{
         metadata::encode(feature_level("metadata.version", metadata::metadata_version_4_3),
                          metadata::metadata_version_4_3),
@@ -522,61 +456,24 @@ io::Task<void> Controller::write_bootstrap() {
     if (options_.log && !outcome.ok())
         options_.log->warning("bootstrap snapshot not written",
                               {{"reason", outcome.error().message}});
-    state_->snapshotting = false;
-    if (state_->idle_gate) state_->idle_gate->open();
-}
-
-bool Controller::snapshot_is_due() const {
-    return !state_->snapshotting && !state_->stopping && !state_->failure &&
-           quorum_->bytes_since_snapshot() >=
-               config_.integer("metadata.log.max.record.bytes.between.snapshots");
-}
-
-// The other reason for a snapshot: the last one has become old.
-void Controller::schedule_snapshot() {
-    const std::int64_t interval = config_.integer("metadata.log.max.snapshot.interval.ms");
-    if (interval == 0 || state_->stopping) return;
-    state_->snapshot_timer = ports_.clock.at_policy(
-        ports_.clock.policy_now() + Duration::milliseconds(interval), [this] {
-            if (!state_->snapshotting && !state_->failure && quorum_->bytes_since_snapshot() > 0)
-                io::detach(take_snapshot());
-            schedule_snapshot();
-        });
-}
-
-io::Task<void> Controller::take_snapshot() {
-    state_->snapshotting = true;
-    const ImagePointer image = image_;
-    std::vector<Bytes> frames;
-    for (const Record& record : image->records())
-        frames.push_back(metadata::encode(record, level_of(*image)));
-    const metadata::SnapshotId id{image->offset() + 1, image->epoch()};
-    const WallTime last_contained = image->timestamp();
-    auto written = co_await quorum_->snapshot(id, last_contained, std::move(frames));
-    if (options_.log && written.ok())
-        options_.log->info("metadata snapshot written", {{"end_offset", id.end_offset}});
-    if (options_.log && !written.ok())
-        options_.log->error("metadata snapshot failed", {{"reason", written.error().message}});
-    state_->snapshotting = false;
+    state_->writing_bootstrap = false;
     if (state_->idle_gate) state_->idle_gate->open();
 }
 
 // Until nothing of this object runs any more.
 io::Task<void> Controller::drain() {
-    ports_.clock.cancel(state_->snapshot_timer);
-    while (state_->publishing || state_->snapshotting) {
-        io::Gate idle(ports_.clock);
-        state_->idle_gate = &idle;
-        const Instant never = Instant::never();
-        auto opened = co_await idle.opened(never);
-        static_cast<void>(opened);
-        state_->idle_gate = nullptr;
-    }
+    if (!state_->writing_bootstrap) co_return;
+    io::Gate idle(ports_.clock);
+    state_->idle_gate = &idle;
+    const Instant never = Instant::never();
+    auto opened = co_await idle.opened(never);
+    static_cast<void>(opened);
+    state_->idle_gate = nullptr;
 }
 
 io::Task<void> Controller::stop() {
     const metadata::BrokerImage* self = state_->head.broker(config_.node_id());
-    if (self && quorum_->is_leader() && !self->in_controlled_shutdown) {
+    if (active_ && self && !self->in_controlled_shutdown) {
         std::vector<Record> records{controller::registration_change(*self, 0, 1)};
         controller::broker_leaves(state_->head, self->id, records);
         auto submitted = submit(records);
@@ -589,13 +486,11 @@ io::Task<void> Controller::stop() {
     state_->stopping = true;
     wake_waiters();
     co_await drain();
-    co_await quorum_->stop();
 }
 
 io::Task<void> Controller::kill() {
     state_->stopping = true;
     wake_waiters();
-    co_await quorum_->kill();
     co_await drain();
 }
 

@@ -1,10 +1,10 @@
-// The active controller of this node: takes requests one after the other to the controller
-// machines, replays what they answer, proposes the records to the quorum, and replies once they are
-// committed and this broker has applied them. Many requests share one sync. Lives on the metadata
-// shard.
+// The controller of this node, active while this node leads the metadata quorum: takes requests one
+// after the other to the controller machines, replays what they answer, proposes the records to the
+// quorum, and replies once they are committed and this broker has applied them. Many requests share
+// one sync. Lives on the metadata shard.
 //
-// The image that brokers read holds committed records only; requests are judged against everything
-// that was proposed, so that two of them cannot both create one topic.
+// The image that brokers read (MetadataPublisher) holds committed records only; requests are judged
+// against everything that was proposed, so that two of them cannot both create one topic.
 #pragma once
 
 #include <functional>
@@ -21,6 +21,7 @@
 #include "metadata/broker_config.h"
 #include "metadata/cluster_delta.h"
 #include "metadata/cluster_image.h"
+#include "runtime/metadata_publisher.h"
 #include "runtime/quorum.h"
 
 namespace pabal {
@@ -64,35 +65,29 @@ struct ControllerOptions {
     const Logger* log = nullptr;     // Must outlive the controller, if given.
 };
 
-using ImagePointer = std::shared_ptr<const metadata::ClusterImage>;
-// Told of each new image, in order; the next one is told when this task has ended, and requests are
-// answered after that, so that a created topic is usable when its creator hears of it.
-using ImageSubscriber =
-    std::function<io::Task<void>(std::shared_ptr<const metadata::ClusterDelta>, ImagePointer)>;
-
 class Controller {
 public:
-    // `config` must outlive this.
-    Controller(io::Ports ports, const metadata::BrokerConfig& config, ControllerOptions options);
+    // All must outlive this. Follows the quorum from now on: before that one is started.
+    Controller(io::Ports ports, const metadata::BrokerConfig& config, Quorum* quorum,
+               MetadataPublisher* publisher, ControllerOptions options);
     ~Controller();
 
-    // Subscribe before start.
-    void subscribe(ImageSubscriber subscriber);
-    // Called once when the metadata log failed; the node must stop.
-    void on_failure(std::function<void(IoError)> action);
-
-    // Finds or makes the metadata log, leads it, writes the bootstrap records of a fresh cluster,
-    // registers the local broker (unfenced) with `endpoints` and `directories`, and ends once that
-    // is committed and the subscribers know the first image. One sync in all.
+    // After publisher->open() and quorum->start(). Where this node leads: writes the bootstrap
+    // records of a fresh cluster, registers the local broker (unfenced) with `endpoints` and
+    // `directories`, and ends once that is committed and the subscribers know the first image. One
+    // sync in all, that of the election.
     io::Task<Status> start(std::vector<metadata::Endpoint> endpoints,
                            std::vector<DirectoryId> directories);
-    // Resigns after telling the log of the orderly shutdown. Requests in flight end first.
+    // Tells the log of the orderly shutdown of the local broker. Requests in flight end first. The
+    // publisher and the quorum are stopped afterwards.
     io::Task<void> stop();
     // Ends all waits and writes nothing more.
     io::Task<void> kill();
 
+    // This node leads the quorum, and requests are judged here.
+    bool active() const { return active_; }
     // What is committed; never null.
-    const ImagePointer& image() const { return image_; }
+    const ImagePointer& image() const { return publisher_->image(); }
     BrokerEpoch broker_epoch() const { return broker_epoch_; }
     const Quorum& quorum() const { return *quorum_; }
     const std::string& cluster_id() const { return options_.cluster_id; }
@@ -122,31 +117,32 @@ private:
     struct State;
     struct Waiter;
 
-    Status replay(const MetadataEntry& entry);
+    void leader_changed(BrokerId leader);
+    Status activate();
+    void resign();
     Status bootstrap();
     Status register_controller();
     Status register_local_broker(const std::vector<metadata::Endpoint>& endpoints,
                                  const std::vector<DirectoryId>& directories);
     // Proposes the records of an outcome, after which the next request sees them.
     Status submit(const std::vector<metadata::Record>& records);
+    // The same where it is known what comes of them.
+    Status propose(const std::vector<metadata::Record>& records, metadata::ClusterImage next,
+                   metadata::ClusterDelta delta);
     // Waits until everything submitted so far is published.
     io::Task<Status> settled(Instant deadline);
     template <class Response, class Plan>
     io::Task<Response> answer(Plan plan, Instant deadline);
-    void committed(Offset high_watermark);
-    io::Task<void> publish();
     void wake_waiters();
     io::Task<void> drain();
     io::Task<void> write_bootstrap();
-    bool snapshot_is_due() const;
-    void schedule_snapshot();
-    io::Task<void> take_snapshot();
 
     io::Ports ports_;
     const metadata::BrokerConfig& config_;
     ControllerOptions options_;
-    std::unique_ptr<Quorum> quorum_;
-    ImagePointer image_;
+    Quorum* quorum_;
+    MetadataPublisher* publisher_;
+    bool active_ = false;
     BrokerEpoch broker_epoch_{-1};
     std::unique_ptr<State> state_;
 };

@@ -5,6 +5,7 @@
 
 #include "base/probe.h"
 #include "log/partition_log.h"
+#include "metadata/broker_config.h"
 #include "record/record.h"
 #include "record/record_batch.h"
 
@@ -25,6 +26,15 @@ constexpr std::string_view partition_metadata = "version: 0\ntopic_id: AAAAAAAAA
 
 }  // namespace
 
+QuorumOptions QuorumOptions::of(const metadata::BrokerConfig& config) {
+    QuorumOptions options;
+    options.directory = config.metadata_log_directory();
+    options.node_id = config.node_id();
+    options.segment_bytes = static_cast<std::int32_t>(config.integer("metadata.log.segment.bytes"));
+    options.segment_milliseconds = config.integer("metadata.log.segment.ms");
+    return options;
+}
+
 Quorum::Quorum(io::Ports ports, QuorumOptions options)
     : ports_(std::move(ports)),
       options_(std::move(options)),
@@ -34,6 +44,9 @@ Quorum::Quorum(io::Ports ports, QuorumOptions options)
 
 Quorum::~Quorum() = default;
 
+void Quorum::on_leader_change(std::function<void(BrokerId, LeaderEpoch)> action) {
+    leader_actions_.push_back(std::move(action));
+}
 void Quorum::on_commit(std::function<void(Offset)> action) {
     commit_action_ = std::move(action);
 }
@@ -63,7 +76,7 @@ Offset Quorum::log_end_offset() const {
     return machine_.log_end();
 }
 
-IoStatus Quorum::open(const std::function<Status(const MetadataEntry&)>& replay) {
+IoStatus Quorum::open() {
     PABAL_TRY_ASSIGN(const bool existed, ports_.disk.exists(directory_));
     std::optional<raft::QuorumState> saved;
     if (existed) {
@@ -76,7 +89,7 @@ IoStatus Quorum::open(const std::function<Status(const MetadataEntry&)>& replay)
             if (!state.ok()) return at(path, state.error());
             saved = *state;
         }
-        PABAL_TRY(load_snapshot(replay));
+        PABAL_TRY(find_snapshot());
     } else {
         PABAL_TRY(ports_.disk.make_directories(directory_));
         new_directory_ = true;
@@ -84,7 +97,13 @@ IoStatus Quorum::open(const std::function<Status(const MetadataEntry&)>& replay)
                                             partition_metadata));
     }
     PABAL_TRY(open_log());
-    PABAL_TRY(read_log(replay));
+    Offset first = log_->log_start_offset();
+    if (latest_snapshot_) first = std::max(first, latest_snapshot_->end_offset);
+    const Offset end = log_->log_end_offset();
+    PABAL_TRY(read(first, end, [this](const MetadataEntry& entry) -> Status {
+        bytes_since_snapshot_ += static_cast<std::int64_t>(entry.value.size());
+        return {};
+    }));
     fresh_ = !latest_snapshot_ && log_->log_end_offset() == Offset(0);
     LeaderEpoch last_epoch = log_->latest_epoch().value_or(LeaderEpoch(0));
     if (latest_snapshot_) last_epoch = std::max(last_epoch, latest_snapshot_->epoch);
@@ -124,7 +143,7 @@ IoStatus Quorum::open_log() {
     return {};
 }
 
-IoStatus Quorum::load_snapshot(const std::function<Status(const MetadataEntry&)>& replay) {
+IoStatus Quorum::find_snapshot() {
     PABAL_TRY_ASSIGN(const std::vector<io::DirectoryEntry> entries, ports_.disk.list(directory_));
     for (const io::DirectoryEntry& entry : entries) {
         const auto id = metadata::SnapshotId::parse(entry.name);
@@ -132,6 +151,10 @@ IoStatus Quorum::load_snapshot(const std::function<Status(const MetadataEntry&)>
         if (!id || id->end_offset == Offset(0)) continue;
         if (!latest_snapshot_ || *id > *latest_snapshot_) latest_snapshot_ = *id;
     }
+    return {};
+}
+
+IoStatus Quorum::read_snapshot(const std::function<Status(const MetadataEntry&)>& visit) const {
     if (!latest_snapshot_) return {};
     const std::string path = directory_ + "/" + latest_snapshot_->file_name();
     PABAL_TRY_ASSIGN(const std::string content,
@@ -141,25 +164,22 @@ IoStatus Quorum::load_snapshot(const std::function<Status(const MetadataEntry&)>
     entry.epoch = latest_snapshot_->epoch;
     auto header = metadata::read_snapshot(Bytes::copy_of(content), [&](Bytes value) -> Status {
         entry.value = std::move(value);
-        return replay(entry);
+        return visit(entry);
     });
     if (!header.ok()) return at(path, header.error());
-    // The reader learns when the last record was written from an entry of its own.
     entry.timestamp = header->last_contained;
     entry.control = true;
     entry.value = Bytes();
-    auto told = replay(entry);
+    auto told = visit(entry);
     if (!told.ok()) return at(path, told.error());
     return {};
 }
 
-IoStatus Quorum::read_log(const std::function<Status(const MetadataEntry&)>& replay) {
-    const Offset end = log_->log_end_offset();
-    Offset next = log_->log_start_offset();
-    if (latest_snapshot_) next = std::max(next, latest_snapshot_->end_offset);
-    const Offset first = next;
-    while (next < end) {
-        auto read = log_->read(next, end, read_bytes, true);
+IoStatus Quorum::read(Offset from, Offset to,
+                      const std::function<Status(const MetadataEntry&)>& visit) const {
+    Offset next = from;
+    while (next < to) {
+        auto read = log_->read(next, to, read_bytes, true);
         if (!read.ok()) return at(directory_, read.error());
         const auto bytes = read->records.flatten();
         if (!bytes || bytes->empty())
@@ -180,13 +200,12 @@ IoStatus Quorum::read_log(const std::function<Status(const MetadataEntry&)>& rep
             if (view.compression() != record::Compression::none)
                 return wrong({ErrorCode::corrupt_message,
                               "the batch is compressed, which metadata never is"});
-            bytes_since_snapshot_ += static_cast<std::int64_t>(view.size());
             record::RecordReader reader(view, view.records());
             for (;;) {
                 auto record = reader.next();
                 if (!record.ok()) return wrong(record.error());
                 if (!*record) break;
-                if ((*record)->offset < first) continue;
+                if ((*record)->offset < from) continue;
                 MetadataEntry entry;
                 entry.offset = (*record)->offset;
                 entry.epoch = view.leader_epoch();
@@ -195,8 +214,8 @@ IoStatus Quorum::read_log(const std::function<Status(const MetadataEntry&)>& rep
                 if (const auto value = (*record)->value)
                     entry.value = bytes->slice(
                         static_cast<std::size_t>(value->data() - bytes->data()), value->size());
-                auto replayed = replay(entry);
-                if (!replayed.ok()) return wrong(replayed.error());
+                auto visited = visit(entry);
+                if (!visited.ok()) return wrong(visited.error());
             }
             next = view.next_offset();
         }
@@ -204,11 +223,12 @@ IoStatus Quorum::read_log(const std::function<Status(const MetadataEntry&)>& rep
     return {};
 }
 
-Status Quorum::elect() {
+Status Quorum::start() {
     PABAL_TRY(machine_.stand(ports_.clock.wall_now()));
     log_->assign_epoch(machine_.epoch());
     auto appended = append_ready(machine_.log_end() - 1);
     if (!appended.ok()) return appended.error();
+    for (const auto& action : leader_actions_) action(leader(), epoch());
     return {};
 }
 
@@ -318,6 +338,7 @@ io::Task<void> Quorum::sync_until_done() {
 void Quorum::fail(IoError error) {
     if (failed_) return;
     failed_ = true;
+    failure_ = error;
     machine_.resign();
     if (failure_action_) failure_action_(std::move(error));
 }

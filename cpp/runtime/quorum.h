@@ -26,6 +26,10 @@ class PartitionLog;
 struct LogRepair;
 }  // namespace pabal::log
 
+namespace pabal::metadata {
+class BrokerConfig;
+}
+
 namespace pabal::runtime {
 
 struct QuorumOptions {
@@ -34,6 +38,8 @@ struct QuorumOptions {
     BrokerId node_id;
     std::int32_t segment_bytes = 1 << 30;
     std::int64_t segment_milliseconds = 7LL * 24 * 3600 * 1000;
+
+    static QuorumOptions of(const metadata::BrokerConfig& config);
 };
 
 // A record as it stands in the log or in a snapshot.
@@ -50,28 +56,42 @@ public:
     Quorum(io::Ports ports, QuorumOptions options);
     ~Quorum();
 
-    // Reads quorum-state, the newest whole snapshot and the log behind it, and hands every record
-    // to `replay`, in order; makes the files if there are none. Blocks (start-up). An error names
-    // the file; what was committed is never given up silently (metadata-never-lost).
-    IoStatus open(const std::function<Status(const MetadataEntry&)>& replay);
+    // Reads quorum-state, the newest whole snapshot and the log behind it, which are checked to
+    // the last batch; makes the files if there are none. Blocks (start-up). An error names the
+    // file; what was committed is never given up silently (metadata-never-lost).
+    IoStatus open();
+    // Hands every record of the newest snapshot to `visit`, in order, then one control entry that
+    // says when its last record was written. Blocks. Nothing happens if there is none.
+    IoStatus read_snapshot(const std::function<Status(const MetadataEntry&)>& visit) const;
+    // Hands the records of the log in [from, to) to `visit`, in order, committed or not; both are
+    // bounds of batches. Blocks as far as the log is not in memory. An error of `visit` comes back
+    // with the file and the offset.
+    IoStatus read(Offset from, Offset to,
+                  const std::function<Status(const MetadataEntry&)>& visit) const;
     // True if open() found neither log nor snapshot: the caller proposes the bootstrap records.
     bool fresh() const { return fresh_; }
     std::optional<metadata::SnapshotId> latest_snapshot() const { return latest_snapshot_; }
     // What open() had to cut away: never anything that was synced. Null if the log was whole.
     const log::LogRepair* repair() const;
 
-    // Stands for election; with one voter this node leads at once, in the next epoch. Nothing is
-    // on disk yet: the first sync covers quorum-state and what is proposed meanwhile.
-    Status elect();
+    // Takes part in the quorum from here on. The only voter leads at once, in the next epoch;
+    // nothing is on disk then: the first sync covers quorum-state and what is proposed meanwhile.
+    Status start();
     // Appends `records` as one batch, atomically, and returns its last offset; it is committed once
     // `committed` reaches it. Errors: not_controller when this node does not lead,
     // kafka_storage_error when the disk refuses (nothing stands then).
     Result<Offset> propose(const std::vector<Bytes>& records);
+    // Called on the shard when another node leads, in another epoch, or nobody is known to
+    // (no_broker). A node that leads may propose within the call: its log holds everything that
+    // can be committed in earlier epochs. Any number of actions, in the order in which they came.
+    void on_leader_change(std::function<void(BrokerId leader, LeaderEpoch epoch)> action);
     // Called on the shard after the high watermark moved.
     void on_commit(std::function<void(Offset high_watermark)> action);
     // Called once when the metadata log can no longer be trusted (a failed sync); the node must
     // stop.
     void on_failure(std::function<void(IoError)> action);
+    // The reason, from then on.
+    const std::optional<IoError>& failure() const { return failure_; }
 
     // Writes `records` as the snapshot of everything below `id.end_offset`, durably, and drops the
     // log and the snapshots that it makes superfluous. The work is done on the disk pool.
@@ -94,8 +114,7 @@ public:
 private:
     struct Sync;
     IoStatus open_log();
-    IoStatus read_log(const std::function<Status(const MetadataEntry&)>& replay);
-    IoStatus load_snapshot(const std::function<Status(const MetadataEntry&)>& replay);
+    IoStatus find_snapshot();
     Result<Offset> append_ready(Result<Offset> last);
     static IoStatus sync_all(io::Disk& disk, Sync& sync, SyncedMark& mark);
     void start_sync();
@@ -112,6 +131,7 @@ private:
     bool fresh_ = false;
     std::optional<metadata::SnapshotId> latest_snapshot_;
     std::int64_t bytes_since_snapshot_ = 0;
+    std::vector<std::function<void(BrokerId, LeaderEpoch)>> leader_actions_;
     std::function<void(Offset)> commit_action_;
     std::function<void(IoError)> failure_action_;
     std::optional<raft::QuorumState> unsaved_state_;
@@ -120,6 +140,7 @@ private:
     bool syncing_ = false;
     bool stopped_ = false;
     bool failed_ = false;
+    std::optional<IoError> failure_;
     io::Gate* idle_gate_ = nullptr;  // Opened when the last sync has ended, if somebody waits.
 };
 

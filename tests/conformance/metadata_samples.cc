@@ -42,8 +42,12 @@ void check(ErrorCode code) {
     if (code != ErrorCode::none) fail("refused: " + std::string(error_name(code)));
 }
 
-io::Task<void> live(runtime::Controller* controller, std::string prefix,
+io::Task<void> live(runtime::Quorum* quorum, runtime::MetadataPublisher* publisher,
+                    runtime::Controller* controller, std::string prefix,
                     std::promise<void>* ended) {
+    auto opened = publisher->open();
+    if (opened.ok()) opened = quorum->start();
+    if (!opened.ok()) fail(opened.error().message);
     const std::vector<metadata::Endpoint> endpoints{{"PLAINTEXT", "localhost", 9092, 0}};
     const std::vector<DirectoryId> directories{DirectoryId(*Uuid::parse("EIXF5NxCWBtx-Zq7OuYNnA"))};
     auto started = co_await controller->start(endpoints, directories);
@@ -77,6 +81,8 @@ io::Task<void> live(runtime::Controller* controller, std::string prefix,
     check(allocated.error_code);
 
     co_await controller->stop();
+    co_await publisher->stop();
+    co_await quorum->stop();
     ended->set_value();
 }
 
@@ -84,6 +90,8 @@ void write(const std::string& directory) {
     const metadata::BrokerConfig config = config_for(directory);
     for (const char* prefix : {"first-", "second-"}) {
         os::NodePorts ports("samples", std::make_shared<os::PolicyTime>(), {});
+        std::unique_ptr<runtime::Quorum> quorum;
+        std::unique_ptr<runtime::MetadataPublisher> publisher;
         std::unique_ptr<runtime::Controller> controller;
         std::promise<void> ended;
         ports.shard().run([&] {
@@ -92,11 +100,20 @@ void write(const std::string& directory) {
             Prng random = ports.ports().random.fork("incarnation");
             options.incarnation = Uuid::random(random);
             options.controller_endpoints = {{"CONTROLLER", "localhost", 9093, 0}};
-            controller = std::make_unique<runtime::Controller>(ports.ports(), config, options);
-            io::detach(live(controller.get(), prefix, &ended));
+            quorum = std::make_unique<runtime::Quorum>(ports.ports(),
+                                                       runtime::QuorumOptions::of(config));
+            publisher = std::make_unique<runtime::MetadataPublisher>(ports.ports(), config,
+                                                                     quorum.get(), nullptr);
+            controller = std::make_unique<runtime::Controller>(ports.ports(), config, quorum.get(),
+                                                               publisher.get(), options);
+            io::detach(live(quorum.get(), publisher.get(), controller.get(), prefix, &ended));
         });
         ended.get_future().wait();
-        ports.shard().run([&] { controller.reset(); });
+        ports.shard().run([&] {
+            controller.reset();
+            publisher.reset();
+            quorum.reset();
+        });
     }
 }
 
@@ -108,14 +125,19 @@ void read(const std::string& directory, int node) {
     metadata::ImageLoader loader;
     ports.shard().run([&] {
         runtime::Quorum quorum(ports.ports(), options);
-        auto opened = quorum.open([&](const runtime::MetadataEntry& entry) -> Status {
+        auto replay = [&](const runtime::MetadataEntry& entry) -> Status {
             if (entry.control) {
                 loader.skip(entry.offset, entry.epoch, entry.timestamp);
                 return {};
             }
             PABAL_TRY_ASSIGN(const metadata::Record record, metadata::decode(entry.value));
             return loader.replay(record, entry.offset, entry.epoch, entry.timestamp);
-        });
+        };
+        auto opened = quorum.open();
+        if (opened.ok()) opened = quorum.read_snapshot(replay);
+        const auto snapshot = quorum.latest_snapshot();
+        const Offset from = snapshot ? snapshot->end_offset : Offset(0);
+        if (opened.ok()) opened = quorum.read(from, quorum.log_end_offset(), replay);
         if (!opened.ok()) fail(opened.error().message);
     });
     const metadata::ClusterImage& image = loader.image();

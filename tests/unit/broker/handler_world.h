@@ -26,7 +26,9 @@ public:
                           std::map<std::string, std::string> properties = {})
         : DataWorld(1, std::move(properties)), sessions(max_sessions, Prng(5)) {
         EXPECT_TRUE(start().ok());
-        controller.emplace(*ports, config, runtime::ControllerOptions());
+        quorum.emplace(*ports, runtime::QuorumOptions::of(config));
+        publisher.emplace(*ports, config, &*quorum, &log);
+        controller.emplace(*ports, config, &*quorum, &*publisher, runtime::ControllerOptions());
         producer_ids.emplace(&ports->clock, &*controller, BrokerId(0));
         topic_creation.emplace(&ports->clock, &*controller, &config, &log);
         groups.emplace(&*ports, &config, &*partitions, &log);
@@ -42,6 +44,8 @@ public:
         topic_creation.reset();
         producer_ids.reset();
         controller.reset();
+        publisher.reset();
+        quorum.reset();
     }
 
     RequestContext request(int version) {
@@ -127,6 +131,8 @@ public:
     FetchSessions sessions;
     Metrics metrics;
     Peer peer;
+    std::optional<runtime::Quorum> quorum;
+    std::optional<runtime::MetadataPublisher> publisher;
     std::optional<runtime::Controller> controller;
     std::optional<ProducerIds> producer_ids;
     std::optional<TopicCreation> topic_creation;

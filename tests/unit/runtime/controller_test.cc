@@ -232,7 +232,7 @@ TEST(Controller, a_failed_sync_stops_the_node) {
     MetadataWorld world;
     ASSERT_TRUE(world.start().ok());
     std::string reason;
-    world.controller().on_failure([&](IoError error) { reason = error.message; });
+    world.publisher().on_failure([&](IoError error) { reason = error.message; });
     world.machine().disk().faults.sync_errors_per_million = 1'000'000;
     EXPECT_EQ(create(world, "orders"), ErrorCode::kafka_storage_error);
     EXPECT_FALSE(reason.empty());

@@ -134,12 +134,11 @@ TEST(MetadataDamage, a_lost_end_stops_the_start_until_the_mark_is_removed) {
 TEST(MetadataDamage, of_an_earlier_segment_stops_the_start) {
     MetadataWorld world;
     const QuorumOptions options{"/data", BrokerId(0), 2000};
-    const auto ignore = [](const MetadataEntry&) { return Status(); };
     world.boot();
     {
         Quorum quorum(world.ports(), options);
-        ASSERT_TRUE(quorum.open(ignore).ok());
-        ASSERT_TRUE(quorum.elect().ok());
+        ASSERT_TRUE(quorum.open().ok());
+        ASSERT_TRUE(quorum.start().ok());
         for (int i = 0; i < 40; ++i) ASSERT_TRUE(quorum.propose({Bytes::copy_of("record")}).ok());
         ASSERT_TRUE(world.wait([&] { return quorum.high_watermark() > Offset(40); }));
         world.finish([&] { return quorum.stop(); });
@@ -151,7 +150,7 @@ TEST(MetadataDamage, of_an_earlier_segment_stops_the_start) {
     ASSERT_TRUE(world.machine().disk().rot(first_segment, batches[3].position + 65, 3).ok());
     world.boot();
     Quorum quorum(world.ports(), options);
-    const auto opened = quorum.open(ignore);
+    const auto opened = quorum.open();
     ASSERT_FALSE(opened.ok());
     EXPECT_NE(opened.error().message.find(first_segment + " is damaged at offset " +
                                           std::to_string(batches[3].offset.value())),

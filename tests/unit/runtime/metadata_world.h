@@ -30,6 +30,7 @@ public:
     sim::Process& process() { return *process_; }
     const metadata::BrokerConfig& config() const { return config_; }
     Controller& controller() { return *controller_; }
+    MetadataPublisher& publisher() { return *publisher_; }
     const metadata::ClusterImage& image() { return *controller_->image(); }
 
     void boot() {
@@ -45,8 +46,14 @@ public:
         Prng random = ports().random.fork("incarnation");
         options.incarnation = Uuid::random(random);
         options.controller_endpoints = {{"CONTROLLER", "localhost", 9093, 0}};
-        controller_ = std::make_unique<Controller>(ports(), config_, options);
-        if (subscriber) controller_->subscribe(std::move(subscriber));
+        quorum_ = std::make_unique<Quorum>(ports(), QuorumOptions::of(config_));
+        publisher_ = std::make_unique<MetadataPublisher>(ports(), config_, quorum_.get(), nullptr);
+        controller_ = std::make_unique<Controller>(ports(), config_, quorum_.get(),
+                                                   publisher_.get(), options);
+        if (subscriber) publisher_->subscribe(std::move(subscriber));
+        auto opened = publisher_->open();
+        if (opened.ok()) opened = quorum_->start();
+        if (!opened.ok()) return opened;
         return run<Status>([this] {
             return controller_->start({{"PLAINTEXT", "localhost", 9092, 0}}, {directory()});
         });
@@ -54,12 +61,18 @@ public:
     void stop() {
         if (!controller_) return;
         finish([this] { return controller_->stop(); });
+        finish([this] { return publisher_->stop(); });
+        finish([this] { return quorum_->stop(); });
         end();
     }
     void kill(sim::Death death = sim::Death::killed) {
         if (!process_) return;
         process_->die(death);
-        if (controller_) finish([this] { return controller_->kill(); });
+        if (controller_) {
+            finish([this] { return controller_->kill(); });
+            finish([this] { return quorum_->kill(); });
+            finish([this] { return publisher_->stop(); });
+        }
         end();
         if (death == sim::Death::power_lost) machine_.lose_power();
     }
@@ -108,6 +121,8 @@ private:
     }
     void end() {
         controller_.reset();
+        publisher_.reset();
+        quorum_.reset();
         process_.reset();
     }
 
@@ -116,6 +131,8 @@ private:
     sim::Machine machine_;
     metadata::BrokerConfig config_;
     std::unique_ptr<sim::Process> process_;
+    std::unique_ptr<Quorum> quorum_;
+    std::unique_ptr<MetadataPublisher> publisher_;
     std::unique_ptr<Controller> controller_;
 };
 
