@@ -34,6 +34,10 @@ void Connection::close() {
     if (stream_) stream_->close();
 }
 
+void Connection::reset() {
+    if (stream_) stream_->reset();
+}
+
 io::Task<Result<std::unique_ptr<Connection>>> Connection::open(io::Network* network,
                                                                io::Address address,
                                                                std::string client_id,

@@ -57,7 +57,10 @@ public:
     }
 
     const io::Address& address() const { return address_; }
+    // Ends a call that is under way, too, with an error.
     void close();
+    // The same, abruptly: the peer sees a reset.
+    void reset();
 
 private:
     Connection(std::unique_ptr<io::Stream> stream, io::Address address, std::string client_id);
