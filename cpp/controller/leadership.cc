@@ -2,8 +2,9 @@
 
 #include <algorithm>
 #include <optional>
+#include <string>
 
-#include "controller/placement.h"
+#include "controller/partition_change.h"
 #include "metadata/cluster_image.h"
 
 namespace pabal::controller {
@@ -12,117 +13,248 @@ namespace {
 using metadata::ClusterImage;
 using metadata::PartitionImage;
 using metadata::Record;
+using metadata::TopicImage;
 
-bool contains(const Replicas& replicas, BrokerId broker) {
-    return std::find(replicas.begin(), replicas.end(), broker) != replicas.end();
-}
-
-Replicas without(const Replicas& replicas, BrokerId broker) {
-    Replicas rest;
-    std::copy_if(replicas.begin(), replicas.end(), std::back_inserter(rest),
-                 [&](BrokerId replica) { return replica != broker; });
-    return rest;
-}
-
-// The most preferred replica of those in sync that can lead, other than `broker`.
-std::optional<BrokerId> successor(const ClusterImage& image, const PartitionImage& partition,
-                                  BrokerId broker) {
-    for (BrokerId replica : partition.replicas)
-        if (replica != broker && contains(partition.isr, replica) && is_active(image, replica))
-            return replica;
-    return std::nullopt;
-}
-
-// Calls `change(partition)`, which returns the record that is needed, if one is.
+// Calls `change(topic, index, partition)`, which returns the record that is needed, if one is.
 template <class Change>
 void for_each_partition(const ClusterImage& image, std::vector<Record>& records, Change change) {
     for (const auto& [name, id] : image.topic_ids()) {
         const auto topic = image.topic(id);
         for (std::size_t i = 0; i < topic->partitions.size(); ++i) {
-            std::optional<wire::PartitionChangeRecord> record = change(topic->partitions[i]);
-            if (!record) continue;
-            record->partition_id = PartitionIndex(static_cast<std::int32_t>(i));
-            record->topic_id = id;
-            records.emplace_back(std::move(*record));
+            const PartitionIndex index(static_cast<std::int32_t>(i));
+            std::optional<wire::PartitionChangeRecord> record =
+                change(*topic, index, topic->partitions[i]);
+            if (record) records.emplace_back(std::move(*record));
         }
     }
 }
 
-// The partition goes on without `broker`, which is in sync and not alone.
-wire::PartitionChangeRecord shrink(const ClusterImage& image, const PartitionImage& partition,
-                                   BrokerId broker) {
-    wire::PartitionChangeRecord record;
-    record.isr = without(partition.isr, broker);
-    if (partition.leader == broker)
-        record.leader = successor(image, partition, broker).value_or(no_broker);
-    return record;
-}
-
-wire::PartitionChangeRecord lead(BrokerId broker) {
-    wire::PartitionChangeRecord record;
-    record.leader = broker;
-    return record;
-}
-
-// KIP-966: Kafka leaves nobody in sync behind where the last one left in order, and remembers him
-// as one who may lead.
-bool may_lead_again(const PartitionImage& partition, BrokerId broker) {
-    return partition.leader == no_broker && partition.isr.empty() &&
-           contains(partition.eligible_leader_replicas, broker);
-}
-
-wire::PartitionChangeRecord lead_again(const PartitionImage& partition, BrokerId broker) {
-    wire::PartitionChangeRecord record = lead(broker);
-    record.isr = Replicas{broker};
-    record.eligible_leader_replicas = without(partition.eligible_leader_replicas, broker);
-    return record;
-}
-
 using Change = std::optional<wire::PartitionChangeRecord>;
+
+// Whether somebody in sync other than `broker` can lead.
+bool has_successor(const Electable& others, const PartitionImage& partition) {
+    return std::any_of(partition.replicas.begin(), partition.replicas.end(), [&](BrokerId replica) {
+        return contains(partition.isr, replica) && others(partition, replica);
+    });
+}
+
+ErrorCode elect_one(const Electable& electable, const TopicImage& topic, PartitionIndex index,
+                    bool unclean, std::vector<Record>& records) {
+    const PartitionImage& partition = *topic.partition(index);
+    const bool satisfied =
+        unclean ? partition.leader != no_broker : partition.leader == partition.replicas.front();
+    if (satisfied) return ErrorCode::election_not_needed;
+    PartitionChange change(electable, nullptr, topic, index);
+    if (unclean)
+        change.unclean = true;
+    else
+        change.election = Election::preferred;
+    auto record = change.record();
+    const bool elected = record && record->leader.value() >= 0 &&
+                         (unclean || record->leader == partition.replicas.front());
+    if (!elected)
+        return unclean ? ErrorCode::eligible_leaders_not_available
+                       : ErrorCode::preferred_leader_not_available;
+    records.emplace_back(std::move(*record));
+    return ErrorCode::none;
+}
+
+std::optional<std::string> election_message(ErrorCode code, const std::string& topic,
+                                            PartitionIndex index) {
+    const std::string partition = topic + "-" + std::to_string(index.value());
+    switch (code) {
+        case ErrorCode::election_not_needed:
+            return "Partition " + partition + " has the leader already.";
+        case ErrorCode::preferred_leader_not_available:
+            return "The preferred leader of " + partition + " is not in sync or not alive.";
+        case ErrorCode::eligible_leaders_not_available:
+            return "No replica of " + partition + " is alive.";
+        default: return std::nullopt;
+    }
+}
 
 }  // namespace
 
-void broker_left(const ClusterImage& image, BrokerId broker, std::vector<Record>& records) {
-    for_each_partition(image, records, [&](const PartitionImage& partition) -> Change {
-        if (contains(partition.isr, broker) && partition.isr.size() > 1)
-            return shrink(image, partition, broker);
-        if (partition.leader == broker) return lead(no_broker);
-        return std::nullopt;
-    });
+void broker_left(const ClusterImage& image, const metadata::BrokerConfig& config, BrokerId broker,
+                 std::vector<Record>& records) {
+    const Electable electable{image, broker};
+    for_each_partition(image, records,
+                       [&](const TopicImage& topic, PartitionIndex index,
+                           const PartitionImage& partition) -> Change {
+                           if (partition.leader != broker && !contains(partition.isr, broker))
+                               return std::nullopt;
+                           PartitionChange change(electable, &config, topic, index);
+                           change.isr = without(partition.isr, broker);
+                           return change.record();
+                       });
 }
 
 void broker_leaves(const ClusterImage& image, BrokerId broker, std::vector<Record>& records) {
-    for_each_partition(image, records, [&](const PartitionImage& partition) -> Change {
-        if (!contains(partition.isr, broker) || partition.isr.size() == 1) return std::nullopt;
-        if (partition.leader == broker && !successor(image, partition, broker)) return std::nullopt;
-        return shrink(image, partition, broker);
-    });
+    const Electable electable{image, broker};
+    for_each_partition(image, records,
+                       [&](const TopicImage& topic, PartitionIndex index,
+                           const PartitionImage& partition) -> Change {
+                           if (!contains(partition.isr, broker) || partition.isr.size() == 1)
+                               return std::nullopt;
+                           if (partition.leader == broker && !has_successor(electable, partition))
+                               return std::nullopt;
+                           PartitionChange change(electable, nullptr, topic, index);
+                           change.isr = without(partition.isr, broker);
+                           return change.record();
+                       });
 }
 
-void broker_came(const ClusterImage& image, BrokerId broker, std::vector<Record>& records) {
-    for_each_partition(image, records, [&](const PartitionImage& partition) -> Change {
-        if (partition.leader == no_broker && contains(partition.isr, broker)) return lead(broker);
-        if (may_lead_again(partition, broker)) return lead_again(partition, broker);
-        return std::nullopt;
-    });
+void broker_came(const ClusterImage& image, const metadata::BrokerConfig& config, BrokerId broker,
+                 std::vector<Record>& records) {
+    const Electable electable{image, no_broker, broker};
+    for_each_partition(
+        image, records,
+        [&](const TopicImage& topic, PartitionIndex index,
+            const PartitionImage& partition) -> Change {
+            if (partition.leader != no_broker || !contains(partition.replicas, broker))
+                return std::nullopt;
+            return PartitionChange(electable, &config, topic, index).record();
+        });
 }
 
 void broker_restarted(const ClusterImage& image, BrokerId broker, std::vector<Record>& records) {
-    for_each_partition(image, records, [&](const PartitionImage& partition) -> Change {
-        const bool in_sync = contains(partition.isr, broker);
-        if (in_sync && successor(image, partition, broker)) return shrink(image, partition, broker);
-        if (partition.leader == broker) return lead(in_sync ? broker : no_broker);
-        if (partition.leader == no_broker && in_sync) return lead(broker);
-        if (may_lead_again(partition, broker)) return lead_again(partition, broker);
-        return std::nullopt;
-    });
+    const Electable others{image, broker};
+    const Electable electable{image, no_broker, broker};
+    for_each_partition(
+        image, records,
+        [&](const TopicImage& topic, PartitionIndex index,
+            const PartitionImage& partition) -> Change {
+            if (!contains(partition.replicas, broker)) return std::nullopt;
+            if (contains(partition.isr, broker) && has_successor(others, partition)) {
+                PartitionChange change(others, nullptr, topic, index);
+                change.isr = without(partition.isr, broker);
+                return change.record();
+            }
+            Change record;
+            if (partition.leader == broker || partition.leader == no_broker)
+                record = PartitionChange(electable, nullptr, topic, index).record();
+            if (partition.leader != broker) return record;
+            // It begins a new epoch, whatever else changes.
+            if (!record) {
+                record.emplace();
+                record->topic_id = topic.id;
+                record->partition_id = index;
+            }
+            if (record->leader.value() == -2) record->leader = broker;
+            return record;
+        });
+}
+
+void directories_lost(const ClusterImage& image, const metadata::BrokerConfig& config,
+                      BrokerId broker, const std::set<DirectoryId>& directories,
+                      std::vector<Record>& records) {
+    const Electable electable{image, broker};
+    for_each_partition(image, records,
+                       [&](const TopicImage& topic, PartitionIndex index,
+                           const PartitionImage& partition) -> Change {
+                           if (partition.leader != broker && !contains(partition.isr, broker))
+                               return std::nullopt;
+                           for (std::size_t i = 0; i < partition.replicas.size(); ++i) {
+                               if (partition.replicas[i] != broker) continue;
+                               if (!directories.contains(partition.directories[i]))
+                                   return std::nullopt;
+                           }
+                           PartitionChange change(electable, &config, topic, index);
+                           change.isr = without(partition.isr, broker);
+                           return change.record();
+                       });
 }
 
 bool leads_what_others_could(const ClusterImage& image, BrokerId broker) {
+    const Electable others{image, broker};
     for (const auto& [name, id] : image.topic_ids())
         for (const PartitionImage& partition : image.topic(id)->partitions)
-            if (partition.leader == broker && successor(image, partition, broker)) return true;
+            if (partition.leader == broker && has_successor(others, partition)) return true;
     return false;
+}
+
+void elect_where_nobody_leads(const ClusterImage& image, const metadata::BrokerConfig& config,
+                              std::vector<Record>& records) {
+    const Electable electable{image};
+    for_each_partition(image, records,
+                       [&](const TopicImage& topic, PartitionIndex index,
+                           const PartitionImage& partition) -> Change {
+                           if (partition.leader != no_broker) return std::nullopt;
+                           return PartitionChange(electable, &config, topic, index).record();
+                       });
+}
+
+void balance_leaders(const ClusterImage& image, std::size_t max_count,
+                     std::vector<Record>& records) {
+    const Electable electable{image};
+    const std::size_t limit = records.size() + max_count;
+    for_each_partition(
+        image, records,
+        [&](const TopicImage& topic, PartitionIndex index,
+            const PartitionImage& partition) -> Change {
+            const BrokerId preferred = partition.replicas.front();
+            if (records.size() >= limit || partition.leader == preferred) return std::nullopt;
+            if (!contains(partition.isr, preferred) || !electable(partition, preferred))
+                return std::nullopt;
+            PartitionChange change(electable, nullptr, topic, index);
+            change.election = Election::preferred;
+            return change.record();
+        });
+}
+
+Outcome<wire::ElectLeadersResponse> elect_leaders(const wire::ElectLeadersRequest& request,
+                                                  const ClusterImage& image) {
+    Outcome<wire::ElectLeadersResponse> outcome;
+    constexpr std::int8_t preferred_type = 0, unclean_type = 1;
+    if (request.election_type != preferred_type && request.election_type != unclean_type) {
+        outcome.response.error_code = ErrorCode::invalid_request;
+        return outcome;
+    }
+    const bool unclean = request.election_type == unclean_type;
+    const Electable electable{image};
+    auto answer = [&](auto& results, PartitionIndex index, ErrorCode code,
+                      std::optional<std::string> message) {
+        auto& result = results.partition_result.emplace_back();
+        result.partition_id = index;
+        result.error_code = code;
+        result.error_message = std::move(message);
+    };
+    if (!request.topic_partitions) {
+        // All partitions; those that need no election are not listed.
+        for (const auto& topic : image.topics()) {
+            wire::ElectLeadersResponse::ReplicaElectionResult results;
+            results.topic = topic->name;
+            for (std::size_t i = 0; i < topic->partitions.size(); ++i) {
+                const PartitionIndex index(static_cast<std::int32_t>(i));
+                const ErrorCode code =
+                    elect_one(electable, *topic, index, unclean, outcome.records);
+                if (code == ErrorCode::election_not_needed) continue;
+                answer(results, index, code, election_message(code, topic->name, index));
+            }
+            if (!results.partition_result.empty())
+                outcome.response.replica_election_results.push_back(std::move(results));
+        }
+        return outcome;
+    }
+    std::set<std::pair<std::string, PartitionIndex>> answered;
+    for (const auto& asked : *request.topic_partitions) {
+        auto& results = outcome.response.replica_election_results.emplace_back();
+        results.topic = asked.topic;
+        const auto topic = image.topic(asked.topic);
+        for (PartitionIndex index : asked.partitions) {
+            if (!answered.emplace(asked.topic, index).second) continue;
+            if (!topic || !topic->partition(index)) {
+                answer(results, index, ErrorCode::unknown_topic_or_partition,
+                       topic ? "There is no partition " + std::to_string(index.value()) +
+                                   " of topic '" + asked.topic + "'."
+                             : "There is no topic '" + asked.topic + "'.");
+                continue;
+            }
+            const ErrorCode code = elect_one(electable, *topic, index, unclean, outcome.records);
+            answer(results, index, code, election_message(code, asked.topic, index));
+        }
+    }
+    return outcome;
 }
 
 }  // namespace pabal::controller

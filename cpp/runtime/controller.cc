@@ -225,9 +225,9 @@ Status Controller::register_local_broker(const std::vector<metadata::Endpoint>& 
     request.rack = config_.value("broker.rack");
     request.log_dirs = directories;
 
-    auto outcome =
-        controller::register_broker(request, controller::Predecessor::is_dead, options_.cluster_id,
-                                    quorum_->log_end_offset(), state_->head);
+    auto outcome = controller::register_broker(request, controller::Predecessor::is_replaced,
+                                               options_.cluster_id, quorum_->log_end_offset(),
+                                               config_, state_->head);
     if (outcome.response.error_code != ErrorCode::none)
         return Error{outcome.response.error_code,
                      "the broker of this node could not register with its controller"};
@@ -369,7 +369,8 @@ io::Task<wire::BrokerRegistrationResponse> Controller::register_broker(
     wire::BrokerRegistrationRequest request, int, CallContext context) {
     auto plan = [&](const ClusterImage& image) {
         return controller::register_broker(request, controller::Predecessor::may_live,
-                                           options_.cluster_id, quorum_->log_end_offset(), image);
+                                           options_.cluster_id, quorum_->log_end_offset(), config_,
+                                           image);
     };
     auto response = co_await answer<wire::BrokerRegistrationResponse>(plan, context.deadline);
     co_return response;
@@ -377,7 +378,9 @@ io::Task<wire::BrokerRegistrationResponse> Controller::register_broker(
 
 io::Task<wire::BrokerHeartbeatResponse> Controller::broker_heartbeat(
     wire::BrokerHeartbeatRequest request, int, CallContext context) {
-    auto plan = [&](const ClusterImage& image) { return controller::heartbeat(request, image); };
+    auto plan = [&](const ClusterImage& image) {
+        return controller::heartbeat(request, true, config_, image);
+    };
     auto response = co_await answer<wire::BrokerHeartbeatResponse>(plan, context.deadline);
     co_return response;
 }
@@ -385,7 +388,7 @@ io::Task<wire::BrokerHeartbeatResponse> Controller::broker_heartbeat(
 io::Task<wire::UnregisterBrokerResponse> Controller::unregister_broker(
     wire::UnregisterBrokerRequest request, int, CallContext context) {
     auto plan = [&](const ClusterImage& image) {
-        return controller::unregister_broker(request, image);
+        return controller::unregister_broker(request, config_, image);
     };
     auto response = co_await answer<wire::UnregisterBrokerResponse>(plan, context.deadline);
     co_return response;

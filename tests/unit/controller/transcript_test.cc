@@ -6,9 +6,13 @@
 
 #include <sstream>
 
+#include "controller/alter_partition.h"
 #include "controller/brokers.h"
 #include "controller/configs.h"
+#include "controller/features.h"
 #include "controller/leadership.h"
+#include "controller/reassignment.h"
+#include "controller/sessions.h"
 #include "controller/topics.h"
 #include "metadata/record.h"
 
@@ -71,6 +75,17 @@ public:
         if (command.name == "heartbeat") return heartbeat(command);
         if (command.name == "unregister") return unregister(command);
         if (command.name == "restart") return restart(command);
+        if (command.name == "at") return at(command);
+        if (command.name == "lose-connection") return lose_connection(command);
+        if (command.name == "become-active") return become_active();
+        if (command.name == "alter-partition") return alter_partition(command);
+        if (command.name == "elect") return elect(command);
+        if (command.name == "balance") return balance(command);
+        if (command.name == "elect-where-nobody-leads") return elect_where_nobody_leads();
+        if (command.name == "reassign") return reassign(command);
+        if (command.name == "list-reassignments") return list_reassignments(command);
+        if (command.name == "update-features") return update_features(command);
+        if (command.name == "show") return show(command);
         if (command.name == "create-topics") return create_topics(command);
         if (command.name == "delete-topics") return delete_topics(command);
         if (command.name == "create-partitions") return create_partitions(command);
@@ -105,6 +120,11 @@ private:
             if (change->isr) text += " isr=" + list(*change->isr);
             if (change->leader.value() != -2)
                 text += " leader=" + std::to_string(change->leader.value());
+            if (change->replicas) text += " replicas=" + list(*change->replicas);
+            if (change->adding_replicas) text += " adding=" + list(*change->adding_replicas);
+            if (change->removing_replicas) text += " removing=" + list(*change->removing_replicas);
+            if (change->leader_recovery_state == 0) text += " recovered";
+            if (change->leader_recovery_state == 1) text += " recovering";
         } else if (auto* removed = std::get_if<wire::RemoveTopicRecord>(&record.content)) {
             text += " " + topic_name(removed->topic_id);
         } else if (auto* config = std::get_if<wire::ConfigRecord>(&record.content)) {
@@ -120,8 +140,12 @@ private:
             text += " " + std::to_string(changed->broker_id.value()) +
                     " fenced=" + std::to_string(changed->fenced) +
                     " in_controlled_shutdown=" + std::to_string(changed->in_controlled_shutdown);
+            if (!changed->log_dirs.empty())
+                text += " log_dirs=" + std::to_string(changed->log_dirs.size());
         } else if (auto* gone = std::get_if<wire::UnregisterBrokerRecord>(&record.content)) {
             text += " " + std::to_string(gone->broker_id.value());
+        } else if (auto* feature = std::get_if<wire::FeatureLevelRecord>(&record.content)) {
+            text += " " + feature->name + "=" + std::to_string(feature->feature_level);
         } else if (auto* ids = std::get_if<wire::ProducerIdsRecord>(&record.content)) {
             text += " next=" + std::to_string(ids->next_producer_id.value());
         }
@@ -156,15 +180,21 @@ private:
         if (!command.values.contains("dirs"))
             request.log_dirs.emplace_back(
                 uuid(static_cast<std::uint8_t>(100 + request.broker_id.value())));
-        auto outcome = register_broker(request, Predecessor::may_live, "c", next_, image_);
+        const auto* known = image_.broker(request.broker_id);
+        Predecessor predecessor = Predecessor::may_live;
+        if (known && !sessions_.is_alive(known->id)) predecessor = Predecessor::is_gone;
+        auto outcome = register_broker(request, predecessor, "c", next_, config_, image_);
         std::string text =
             apply(outcome.records) + outcome_of(outcome.response.error_code, std::nullopt);
-        if (!command.has("unfenced") || outcome.response.error_code != ErrorCode::none) return text;
+        if (outcome.response.error_code != ErrorCode::none) return text;
+        sessions_.spoke(request.broker_id, outcome.response.broker_epoch, Offset(-1), now_);
+        if (!command.has("unfenced")) return text;
         wire::BrokerHeartbeatRequest beat;
         beat.broker_id = request.broker_id;
         beat.broker_epoch = outcome.response.broker_epoch;
         beat.current_metadata_offset = next_;
-        return text + "\n" + apply(controller::heartbeat(beat, image_).records);
+        sessions_.spoke(beat.broker_id, beat.broker_epoch, next_, now_);
+        return text + "\n" + apply(controller::heartbeat(beat, true, config_, image_).records);
     }
 
     std::string heartbeat(const scenario::Command& command) {
@@ -176,17 +206,206 @@ private:
         request.current_metadata_offset = Offset(command.number("offset", next_.value()));
         request.want_fence = command.has("want-fence");
         request.want_shut_down = command.has("want-shut-down");
-        auto outcome = controller::heartbeat(request, image_);
-        return apply(outcome.records) + outcome_of(outcome.response.error_code, std::nullopt) +
+        for (const std::string& directory : split(command.value("offline", ""), ','))
+            request.offline_log_dirs.emplace_back(
+                uuid(static_cast<std::uint8_t>(std::stoi(directory))));
+        auto outcome = controller::heartbeat(
+            request, sessions_.others_know_of_shutdown(request.broker_id, image_), config_, image_);
+        if (outcome.response.error_code == ErrorCode::none)
+            sessions_.spoke(request.broker_id, request.broker_epoch,
+                            request.current_metadata_offset, now_);
+        const bool began = request.want_shut_down && known && !known->in_controlled_shutdown;
+        std::string text = apply(outcome.records);
+        if (began) sessions_.shutdown_began(request.broker_id, next_ - 1);
+        return text + outcome_of(outcome.response.error_code, std::nullopt) +
                (outcome.response.is_caught_up ? " caught up" : "") +
                (outcome.response.is_fenced ? " fenced" : "") +
                (outcome.response.should_shut_down ? " should shut down" : "");
     }
 
+    // Time goes by, tick by tick or (late) in one step.
+    std::string at(const scenario::Command& command) {
+        const Instant until = Instant() + Duration::milliseconds(command.number("milliseconds", 0));
+        std::string text;
+        while (now_ < until) {
+            now_ = command.has("late") ? until : now_ + Sessions::tick;
+            for (BrokerId broker : sessions_.elapsed(image_, now_))
+                text += "session of " + std::to_string(broker.value()) + " is over\n" +
+                        apply(fence_broker(broker, config_, image_));
+        }
+        return text;
+    }
+
+    std::string lose_connection(const scenario::Command& command) {
+        const BrokerId id(static_cast<std::int32_t>(command.number("id", 0)));
+        sessions_.connection_lost(id, image_.broker(id)->epoch);
+        return sessions_.is_connected(id) ? "connected" : "not connected";
+    }
+
+    std::string become_active() {
+        sessions_.begin(image_, now_);
+        return "";
+    }
+
+    // Lines: TOPIC-PARTITION isr=0,1 (epochs=3,5 leader-epoch=N partition-epoch=N recovering)
+    std::string alter_partition(const scenario::Command& command) {
+        wire::AlterPartitionRequest request;
+        request.broker_id = BrokerId(static_cast<std::int32_t>(command.number("id", 0)));
+        const auto* known = image_.broker(request.broker_id);
+        request.broker_epoch =
+            BrokerEpoch(command.number("epoch", known ? known->epoch.value() : -1));
+        for (const std::string& line : command.input) {
+            const scenario::Command asked = scenario::parse_command(line);
+            const auto dash = asked.name.rfind('-');
+            auto& topic = request.topics.emplace_back();
+            const auto image = image_.topic(asked.name.substr(0, dash));
+            topic.topic_id = image ? image->id : TopicId(uuid(250));
+            auto& partition = topic.partitions.emplace_back();
+            partition.partition_index = PartitionIndex(std::stoi(asked.name.substr(dash + 1)));
+            const auto* now = image ? image->partition(partition.partition_index) : nullptr;
+            partition.leader_epoch = LeaderEpoch(static_cast<std::int32_t>(
+                asked.number("leader-epoch", now ? now->leader_epoch.value() : 0)));
+            partition.partition_epoch = PartitionEpoch(static_cast<std::int32_t>(
+                asked.number("partition-epoch", now ? now->partition_epoch.value() : 0)));
+            partition.leader_recovery_state = asked.has("recovering") ? 1 : 0;
+            const auto epochs = split(asked.value("epochs"), ',');
+            for (BrokerId replica : brokers_of(asked.value("isr"))) {
+                const std::size_t place = partition.new_isr_with_epochs.size();
+                auto& state = partition.new_isr_with_epochs.emplace_back();
+                state.broker_id = replica;
+                if (place < epochs.size())
+                    state.broker_epoch = BrokerEpoch(std::stoi(epochs[place]));
+            }
+        }
+        auto outcome = controller::alter_partition(request, 3, config_, image_);
+        std::string text = apply(outcome.records);
+        if (outcome.response.error_code != ErrorCode::none)
+            return text + outcome_of(outcome.response.error_code, std::nullopt);
+        for (const auto& topic : outcome.response.topics)
+            for (const auto& partition : topic.partitions) {
+                text += outcome_of(partition.error_code, std::nullopt);
+                if (partition.error_code == ErrorCode::none)
+                    text += " leader=" + std::to_string(partition.leader_id.value()) + "@" +
+                            std::to_string(partition.leader_epoch.value()) +
+                            " isr=" + list(partition.isr) +
+                            " partition_epoch=" + std::to_string(partition.partition_epoch.value());
+                text += "\n";
+            }
+        return text;
+    }
+
+    std::string elect(const scenario::Command& command) {
+        wire::ElectLeadersRequest request;
+        request.election_type = static_cast<std::int8_t>(command.has("unclean") ? 1 : 0);
+        if (!command.has("all")) request.topic_partitions.emplace();
+        for (const std::string& line : command.input) {
+            const auto dash = line.rfind('-');
+            auto& topic = request.topic_partitions->emplace_back();
+            topic.topic = line.substr(0, dash);
+            topic.partitions.emplace_back(std::stoi(line.substr(dash + 1)));
+        }
+        auto outcome = elect_leaders(request, image_);
+        std::string text = apply(outcome.records);
+        for (const auto& topic : outcome.response.replica_election_results)
+            for (const auto& result : topic.partition_result)
+                text += topic.topic + "-" + std::to_string(result.partition_id.value()) + " " +
+                        outcome_of(result.error_code, result.error_message) + "\n";
+        return text;
+    }
+
+    std::string balance(const scenario::Command& command) {
+        std::vector<Record> records;
+        balance_leaders(image_, static_cast<std::size_t>(command.number("max", 1000)), records);
+        return apply(records);
+    }
+
+    std::string elect_where_nobody_leads() {
+        std::vector<Record> records;
+        controller::elect_where_nobody_leads(image_, config_, records);
+        return apply(records);
+    }
+
+    // Lines: TOPIC-PARTITION to=3,4 (without: cancel)
+    std::string reassign(const scenario::Command& command) {
+        wire::AlterPartitionReassignmentsRequest request;
+        request.allow_replication_factor_change = !command.has("same-size");
+        for (const std::string& line : command.input) {
+            const scenario::Command asked = scenario::parse_command(line);
+            const auto dash = asked.name.rfind('-');
+            auto& topic = request.topics.emplace_back();
+            topic.name = asked.name.substr(0, dash);
+            auto& partition = topic.partitions.emplace_back();
+            partition.partition_index = PartitionIndex(std::stoi(asked.name.substr(dash + 1)));
+            if (asked.values.contains("to")) partition.replicas = brokers_of(asked.value("to"));
+        }
+        auto outcome = controller::reassign(request, config_, image_, random_);
+        std::string text = apply(outcome.records);
+        for (const auto& topic : outcome.response.responses)
+            for (const auto& partition : topic.partitions)
+                text += topic.name + "-" + std::to_string(partition.partition_index.value()) + " " +
+                        outcome_of(partition.error_code, partition.error_message) + "\n";
+        return text;
+    }
+
+    std::string list_reassignments(const scenario::Command& command) {
+        wire::ListPartitionReassignmentsRequest request;
+        if (!command.value("topic").empty()) {
+            auto& topic = request.topics.emplace().emplace_back();
+            topic.name = command.value("topic");
+            topic.partition_indexes.emplace_back(
+                static_cast<std::int32_t>(command.number("partition", 0)));
+        }
+        std::string text;
+        for (const auto& topic : controller::list_reassignments(request, image_).topics)
+            for (const auto& partition : topic.partitions)
+                text += topic.name + "-" + std::to_string(partition.partition_index.value()) +
+                        " replicas=" + list(partition.replicas) +
+                        " adding=" + list(partition.adding_replicas) +
+                        " removing=" + list(partition.removing_replicas) + "\n";
+        return text.empty() ? "none" : text;
+    }
+
+    // Lines: FEATURE level=N (downgrade, unsafe)
+    std::string update_features(const scenario::Command& command) {
+        wire::UpdateFeaturesRequest request;
+        request.validate_only = command.has("validate-only");
+        const int version = static_cast<int>(command.number("version", 2));
+        for (const std::string& line : command.input) {
+            const scenario::Command asked = scenario::parse_command(line);
+            auto& update = request.feature_updates.emplace_back();
+            update.feature = asked.name;
+            update.max_version_level = static_cast<std::int16_t>(asked.number("level", 0));
+            if (asked.has("downgrade")) update.upgrade_type = 2;
+            if (asked.has("unsafe")) update.upgrade_type = 3;
+        }
+        auto outcome = controller::update_features(request, version, image_);
+        std::string text = apply(outcome.records) +
+                           outcome_of(outcome.response.error_code, outcome.response.error_message) +
+                           "\n";
+        for (const auto& result : outcome.response.results)
+            text +=
+                result.feature + " " + outcome_of(result.error_code, result.error_message) + "\n";
+        return text;
+    }
+
+    std::string show(const scenario::Command& command) {
+        std::string text;
+        const auto topic = image_.topic(command.value("topic"));
+        for (std::size_t i = 0; i < topic->partitions.size(); ++i) {
+            const auto& partition = topic->partitions[i];
+            text += topic->name + "-" + std::to_string(i) +
+                    " replicas=" + list(partition.replicas) + " isr=" + list(partition.isr) +
+                    " leader=" + std::to_string(partition.leader.value()) + "@" +
+                    std::to_string(partition.leader_epoch.value()) +
+                    (partition.leader_recovering ? " recovering" : "") + "\n";
+        }
+        return text;
+    }
+
     std::string unregister(const scenario::Command& command) {
         wire::UnregisterBrokerRequest request;
         request.broker_id = BrokerId(static_cast<std::int32_t>(command.number("id", 0)));
-        auto outcome = unregister_broker(request, image_);
+        auto outcome = unregister_broker(request, config_, image_);
         return apply(outcome.records) +
                outcome_of(outcome.response.error_code, outcome.response.error_message);
     }
@@ -364,8 +583,11 @@ private:
 
     metadata::BrokerConfig config_;
     Topics topics_;
+    Prng random_{2};
+    Sessions sessions_{Duration::milliseconds(3000)};
     ClusterImage image_;
     Offset next_{0};
+    Instant now_;
     std::map<TopicId, std::string> names_;
 };
 

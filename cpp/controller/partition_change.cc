@@ -1,0 +1,189 @@
+#include "controller/partition_change.h"
+
+#include <algorithm>
+
+#include "base/assert.h"
+#include "metadata/broker_config.h"
+#include "metadata/cluster_image.h"
+
+namespace pabal::controller {
+namespace {
+
+using metadata::BrokerImage;
+using metadata::PartitionImage;
+
+// Kafka's words for directories that are none: 0 unassigned, 1 lost, 2 migrating (KIP-858).
+bool is_word(DirectoryId directory) {
+    const auto& bytes = directory.value().bytes;
+    return std::all_of(bytes.begin(), bytes.end() - 1, [](std::uint8_t byte) { return byte == 0; });
+}
+
+bool has_its_directory(const PartitionImage& partition, BrokerId replica,
+                       const BrokerImage& broker) {
+    const auto place = std::find(partition.replicas.begin(), partition.replicas.end(), replica);
+    const auto index = static_cast<std::size_t>(place - partition.replicas.begin());
+    if (index >= partition.directories.size()) return true;
+    const DirectoryId directory = partition.directories[index];
+    if (is_word(directory)) return directory.value().bytes[15] != 1;
+    return broker.directories.empty() ||
+           std::find(broker.directories.begin(), broker.directories.end(), directory) !=
+               broker.directories.end();
+}
+
+bool contains_all(const Replicas& replicas, const Replicas& others) {
+    return std::all_of(others.begin(), others.end(),
+                       [&](BrokerId other) { return contains(replicas, other); });
+}
+
+}  // namespace
+
+bool contains(const Replicas& replicas, BrokerId broker) {
+    return std::find(replicas.begin(), replicas.end(), broker) != replicas.end();
+}
+
+Replicas without(const Replicas& replicas, BrokerId broker) {
+    Replicas rest;
+    std::copy_if(replicas.begin(), replicas.end(), std::back_inserter(rest),
+                 [&](BrokerId replica) { return replica != broker; });
+    return rest;
+}
+
+Replicas without(const Replicas& replicas, const Replicas& others) {
+    Replicas rest;
+    std::copy_if(replicas.begin(), replicas.end(), std::back_inserter(rest),
+                 [&](BrokerId replica) { return !contains(others, replica); });
+    return rest;
+}
+
+bool is_reassigned(const PartitionImage& partition) {
+    return !partition.removing.empty() || !partition.adding.empty();
+}
+
+bool Electable::operator()(const PartitionImage& partition, BrokerId replica) const {
+    if (replica == no_broker || replica == leaving) return false;
+    if (replica != coming && !is_active(image, replica)) return false;
+    const BrokerImage* broker = image.broker(replica);
+    return broker && has_its_directory(partition, replica, *broker);
+}
+
+PartitionChange::PartitionChange(const Electable& electable, const metadata::BrokerConfig* config,
+                                 const metadata::TopicImage& topic, PartitionIndex index)
+    : electable_(electable),
+      config_(config),
+      topic_(topic),
+      index_(index),
+      partition_(*topic.partition(index)) {
+    isr = partition_.isr;
+    replicas = partition_.replicas;
+    removing = partition_.removing;
+    adding = partition_.adding;
+    recovering = partition_.leader_recovering;
+    eligible_ = partition_.eligible_leader_replicas;
+}
+
+// KIP-455: when all replicas that shall stay are in sync, those that shall go go.
+void PartitionChange::complete_reassignment() {
+    if (removing.empty() && adding.empty()) return;
+    Replicas staying = without(replicas, removing);
+    Replicas in_sync = without(isr, removing);
+    if (staying.empty() || !contains_all(in_sync, staying)) return;
+    replicas = std::move(staying);
+    isr = std::move(in_sync);
+    removing.clear();
+    adding.clear();
+}
+
+bool PartitionChange::may_lead(BrokerId replica) const {
+    const bool in_sync = contains(isr, replica) || (isr.empty() && contains(eligible_, replica));
+    return in_sync && electable_(partition_, replica);
+}
+
+bool PartitionChange::may_be_unclean() const {
+    if (unclean) return true;
+    return config_ && metadata::ConfigView(*config_, electable_.image)
+                          .topic_boolean(topic_.name, "unclean.leader.election.enable");
+}
+
+void PartitionChange::elect(wire::PartitionChangeRecord& record) {
+    auto first = [&](auto accepts) {
+        const auto found = std::find_if(replicas.begin(), replicas.end(), accepts);
+        return found == replicas.end() ? no_broker : *found;
+    };
+    const auto in_sync = [&](BrokerId replica) { return may_lead(replica); };
+    BrokerId leader = partition_.leader;
+    bool is_unclean = false;
+    const bool to_preferred = election == Election::preferred && may_lead(replicas.front());
+    if (to_preferred) {
+        leader = replicas.front();
+    } else if (!may_lead(leader)) {
+        leader = first(in_sync);
+        if (leader == no_broker && may_be_unclean()) {
+            leader = first([&](BrokerId replica) { return electable_(partition_, replica); });
+            is_unclean = leader != no_broker;
+        }
+    }
+    if (leader == partition_.leader) return;
+    record.leader = leader;
+    if (is_unclean) {
+        isr = {leader};
+        recovering = true;
+        eligible_.clear();
+    } else if (leader != no_broker && !contains(isr, leader)) {
+        isr = {leader};
+        eligible_ = without(eligible_, leader);
+    }
+}
+
+std::optional<wire::PartitionChangeRecord> PartitionChange::build(Prng* random) {
+    wire::PartitionChangeRecord record;
+    record.topic_id = topic_.id;
+    record.partition_id = index_;
+    complete_reassignment();
+    elect(record);
+    // Whoever loses its replica must hear of a new epoch, since it stops following the leader.
+    if (record.leader.value() == -2 && !contains_all(replicas, partition_.replicas))
+        record.leader = partition_.leader;
+    bool changes = record.leader.value() != -2;
+    auto differ = [&](const auto& wanted, const auto& current, auto& field) {
+        if (wanted == current) return;
+        field = wanted;
+        changes = true;
+    };
+    // The last one in sync stays so, even if it is gone: it alone knows what was acknowledged.
+    if (!isr.empty()) differ(isr, partition_.isr, record.isr);
+    differ(eligible_, partition_.eligible_leader_replicas, record.eligible_leader_replicas);
+    differ(removing, partition_.removing, record.removing_replicas);
+    differ(adding, partition_.adding, record.adding_replicas);
+    if (replicas != partition_.replicas) {
+        record.replicas = replicas;
+        changes = true;
+        auto& directories = record.directories.emplace();
+        for (BrokerId replica : replicas) {
+            const auto known =
+                std::find(partition_.replicas.begin(), partition_.replicas.end(), replica);
+            if (known != partition_.replicas.end()) {
+                directories.push_back(partition_.directories[static_cast<std::size_t>(
+                    known - partition_.replicas.begin())]);
+            } else {
+                ASSERT(random, "whoever adds a replica brings chance along");
+                directories.push_back(place_directory(electable_.image, replica, *random));
+            }
+        }
+    }
+    if (recovering != partition_.leader_recovering) {
+        record.leader_recovery_state = recovering ? 1 : 0;
+        changes = true;
+    }
+    if (!changes) return std::nullopt;
+    return record;
+}
+
+std::optional<wire::PartitionChangeRecord> PartitionChange::record(Prng& random) {
+    return build(&random);
+}
+
+std::optional<wire::PartitionChangeRecord> PartitionChange::record() {
+    return build(nullptr);
+}
+
+}  // namespace pabal::controller

@@ -1,0 +1,83 @@
+// The next state of one partition: who holds it, who is in sync, who leads. Whoever wants a change
+// sets what it asks for; `record` completes a reassignment whose replicas are all in sync, elects a
+// leader where one is needed, and says what differs from now. Pure.
+//
+// A leader is elected from the in-sync replicas alone. Where nobody is left of them and
+// unclean.leader.election.enable is set, any live replica may lead: it is then the only one in sync
+// and recovering (KIP-704), and records may be lost.
+#pragma once
+
+#include <optional>
+#include <vector>
+
+#include "base/ids.h"
+#include "controller/placement.h"
+#include "wire/records/partition_change_record.h"
+
+namespace pabal::metadata {
+class BrokerConfig;
+class ClusterImage;
+struct PartitionImage;
+struct TopicImage;
+}  // namespace pabal::metadata
+
+namespace pabal::controller {
+
+// Who may lead and be in sync now, while a broker comes or goes that the image still shows as it
+// was.
+struct Electable {
+    const metadata::ClusterImage& image;
+    BrokerId leaving = no_broker;
+    BrokerId coming = no_broker;
+
+    // The replica's broker is active, and the directory that holds the replica is not lost.
+    bool operator()(const metadata::PartitionImage& partition, BrokerId replica) const;
+};
+
+enum class Election : std::uint8_t {
+    when_needed,  // The leader stays while it may.
+    preferred,    // The first replica leads if it may.
+};
+
+class PartitionChange {
+public:
+    // All outlive this. Without `config` nobody is elected uncleanly.
+    PartitionChange(const Electable& electable, const metadata::BrokerConfig* config,
+                    const metadata::TopicImage& topic, PartitionIndex index);
+
+    // What is asked for; at first everything is as it stands.
+    Replicas isr;
+    Replicas replicas;
+    Replicas removing;
+    Replicas adding;
+    bool recovering;
+    Election election = Election::when_needed;
+    bool unclean = false;  // Allowed whatever the settings say (ElectLeaders).
+
+    // Nothing if nothing changes. `random` chooses the directories of replicas that are added.
+    std::optional<wire::PartitionChangeRecord> record(Prng& random);
+    // The same where no replica is added.
+    std::optional<wire::PartitionChangeRecord> record();
+
+private:
+    void complete_reassignment();
+    bool may_lead(BrokerId replica) const;
+    bool may_be_unclean() const;
+    void elect(wire::PartitionChangeRecord& record);
+    std::optional<wire::PartitionChangeRecord> build(Prng* random);
+
+    const Electable& electable_;
+    const metadata::BrokerConfig* config_;
+    const metadata::TopicImage& topic_;
+    PartitionIndex index_;
+    const metadata::PartitionImage& partition_;
+    Replicas eligible_;  // KIP-966: of a cluster that Kafka ran; may lead when nobody is in sync.
+};
+
+bool contains(const Replicas& replicas, BrokerId broker);
+Replicas without(const Replicas& replicas, BrokerId broker);
+Replicas without(const Replicas& replicas, const Replicas& others);
+// KIP-455.
+bool is_reassigned(const metadata::PartitionImage& partition);
+
+}  // namespace pabal::controller
