@@ -43,6 +43,8 @@ struct SentBatch {
     std::vector<std::int64_t> numbers;
     bool idempotent = false;
     std::int16_t acks = -1;
+    // Of the leader that it was sent to, if the client knows.
+    LeaderEpoch leader_epoch = no_leader_epoch;
 };
 
 struct ReadRecord {
@@ -55,6 +57,7 @@ struct Sight {
     Partition partition;
     std::int32_t client = -1;
     Offset asked_from;
+    LeaderEpoch leader_epoch = no_leader_epoch;  // Named by the client, and not refused.
     Offset high_watermark;
     Offset log_start_offset;
     std::vector<ReadRecord> records;
@@ -68,6 +71,20 @@ struct Content {
     std::vector<ReadRecord> records;
 };
 
+// A batch as it stands in a replica's log on disk.
+struct StoredBatch {
+    Offset base_offset;
+    Offset last_offset;
+    std::uint64_t fingerprint = 0;
+};
+
+// What one broker holds of a partition, while all brokers are down.
+struct Replica {
+    Partition partition;
+    BrokerId broker;
+    std::vector<StoredBatch> batches;
+};
+
 class Checker {
 public:
     virtual ~Checker() = default;
@@ -79,9 +96,12 @@ public:
     // Refused for good; no attempt of it is under way any more.
     virtual void refused(const SentBatch&, const std::string& /*why*/) {}
     // `client` is about to ask: what it sees will not be older than this moment.
-    virtual void asked(std::int32_t /*client*/, const Partition&) {}
+    virtual void asked(std::int32_t /*client*/, const Partition&, LeaderEpoch) {}
     virtual void saw(const Sight&) {}
     virtual void read_all(const Content&) {}
+    virtual void replica_read(const Replica&) {}
+    // Some broker named it as the leader of a partition, or of the metadata quorum.
+    virtual void told_leader(const Partition&, BrokerId, LeaderEpoch) {}
     // Records below `offset` were asked to go; then the answer.
     virtual void delete_asked(const Partition&, Offset /*offset*/) {}
     virtual void deleted(const Partition&, Offset /*low_watermark*/) {}
@@ -102,10 +122,13 @@ public:
     std::function<void(std::string what)> violated;
 };
 
-// Which topics promise more than others.
+// What topics promise.
 struct FlushPolicy {
     // Every acknowledged record of this topic was synced before (flush.messages=1).
     std::function<bool(const std::string& topic)> is_synced;
+    // There are several brokers: what acks=all acknowledged outlives any of them, what acks=1 did
+    // may go with its leader, and clients write whoever dies.
+    bool is_replicated = false;
 };
 
 // All of them, in the order of their ids.
@@ -113,12 +136,14 @@ std::vector<std::unique_ptr<Checker>> all_checkers(const FlushPolicy& policy);
 
 std::unique_ptr<Checker> make_acked_never_lost(const FlushPolicy& policy);
 std::unique_ptr<Checker> make_deleted_stays_deleted();
-std::unique_ptr<Checker> make_high_watermark_monotonic();
+std::unique_ptr<Checker> make_high_watermark_monotonic(const FlushPolicy& policy);
 std::unique_ptr<Checker> make_metadata_never_lost();
 std::unique_ptr<Checker> make_no_duplicate_for_idempotent();
 std::unique_ptr<Checker> make_offsets_contiguous();
 std::unique_ptr<Checker> make_offsets_never_regress_on_failover();
+std::unique_ptr<Checker> make_one_leader_per_epoch();
 std::unique_ptr<Checker> make_only_what_was_sent();
-std::unique_ptr<Checker> make_recovery_is_prefix();
+std::unique_ptr<Checker> make_recovery_is_prefix(const FlushPolicy& policy);
+std::unique_ptr<Checker> make_replicas_agree();
 
 }  // namespace pabal::sim

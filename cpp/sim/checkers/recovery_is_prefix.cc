@@ -1,6 +1,7 @@
 // recovery-is-prefix: what a log holds after a crash is what it held before, cut off at one offset.
 // Everything that any client ever read or had acknowledged below that offset is still the same;
-// only a loss of power may cut below what was read.
+// only a loss of power may cut below what was read. In a cluster it is the fail-over, too, after
+// which what was committed is the same.
 #include <map>
 
 #include "sim/checkers/checker.h"
@@ -10,10 +11,13 @@ namespace {
 
 class RecoveryIsPrefix final : public Checker {
 public:
+    explicit RecoveryIsPrefix(bool is_replicated) : is_replicated_(is_replicated) {}
     const char* invariant() const override { return "recovery-is-prefix"; }
 
     void acknowledged(const SentBatch& batch, Offset base_offset) override {
         if (batch.acks == 0 || base_offset < Offset(0)) return;
+        // What its leader alone holds may go with him.
+        if (is_replicated_ && batch.acks != -1) return;
         for (std::size_t i = 0; i < batch.numbers.size(); ++i) {
             learn(batch.partition, base_offset + static_cast<std::int64_t>(i),
                   {batch.client, batch.numbers[i]});
@@ -62,14 +66,15 @@ private:
                  text(entry->second) + " and now holds " + text(record));
     }
 
+    bool is_replicated_;
     std::map<Partition, Known> partitions_;
     std::uint64_t power_losses_ = 0;
 };
 
 }  // namespace
 
-std::unique_ptr<Checker> make_recovery_is_prefix() {
-    return std::make_unique<RecoveryIsPrefix>();
+std::unique_ptr<Checker> make_recovery_is_prefix(const FlushPolicy& policy) {
+    return std::make_unique<RecoveryIsPrefix>(policy.is_replicated);
 }
 
 }  // namespace pabal::sim

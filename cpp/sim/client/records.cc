@@ -16,7 +16,9 @@ constexpr std::size_t inflated_bytes_max = 16 << 20;
 }  // namespace
 
 std::string value_of(const RecordId& record) {
-    std::string value = std::to_string(record.client) + ':' + std::to_string(record.number) + ':';
+    std::string value;
+    value.reserve(largest_padding_bytes + 32);
+    value += std::to_string(record.client) + ':' + std::to_string(record.number) + ':';
     Prng padding(static_cast<std::uint64_t>(record.client) << 40 ^
                  static_cast<std::uint64_t>(record.number));
     // Words repeat, so that there is something to compress.

@@ -19,6 +19,7 @@ WireClient::WireClient(io::Clock& clock, io::Network& network, io::Address broke
       client_id_(std::move(client_id)) {}
 
 void WireClient::disconnect() {
+    has_failed_ = true;
     if (stream_) stream_->reset();
     stream_.reset();
 }
@@ -35,10 +36,14 @@ io::Task<IoStatus> WireClient::send(Rope frame, Instant deadline) {
     was_sent_ = false;
     if (!stream_) {
         auto stream = co_await network_.connect(broker_, deadline);
-        if (!stream.ok()) co_return stream.error();
+        if (!stream.ok()) {
+            has_failed_ = true;
+            co_return stream.error();
+        }
         stream_ = std::move(stream).value();
     }
     was_sent_ = true;
+    has_failed_ = false;
     auto sent = co_await stream_->write(frame, deadline);
     if (!sent.ok()) disconnect();
     co_return sent;

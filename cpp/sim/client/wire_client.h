@@ -60,6 +60,8 @@ public:
 
     // Whether any byte of the last request may have reached the broker.
     bool was_sent() const { return was_sent_; }
+    // Whether the last request failed: another broker may do better.
+    bool has_failed() const { return has_failed_; }
     // A response that a client could not make sense of. Empty while all is well.
     const std::string& garbled_response() const { return garbled_; }
     void disconnect();
@@ -77,6 +79,7 @@ private:
     std::unique_ptr<io::Stream> stream_;
     std::int32_t correlation_id_ = 0;
     bool was_sent_ = false;
+    bool has_failed_ = false;
     std::string garbled_;
 };
 

@@ -3,6 +3,12 @@
 #include "base/assert.h"
 
 namespace pabal::sim {
+namespace {
+
+// What a start that its process did not outlive is given to notice it.
+constexpr Duration grace_of_start = Duration::milliseconds(200);
+
+}  // namespace
 
 struct Broker::Job {
     std::function<io::Task<void>()> work;
@@ -75,9 +81,17 @@ io::Task<Status> Broker::start(Duration limit) {
     }
     server_ = std::move(made).value();
     std::function<io::Task<void>()> work = [this] { return run_start(); };
+    starting_ = true;
     auto in_time = co_await on_shard(work, limit);
+    starting_ = false;
+    director_.cancel(start_grace_);
     if (!in_time) {
         co_return Error{ErrorCode::request_timed_out, "the broker does not come up"};
+    }
+    while (ending_start_) {
+        const Instant later = director_.now() + Duration::milliseconds(1);
+        io::Sleep sleep(director_, later);
+        co_await sleep;
     }
     started_ = start_status_.ok();
     if (!started_) {
@@ -128,6 +142,22 @@ void Broker::die(Death death) {
     if (!is_alive()) return;
     process_->die(death);
     died_(death);
+    // A start fails by itself where the disk refuses; one that waits for other brokers has to be
+    // told.
+    if (starting_) {
+        start_grace_ = director_.at(director_.now() + grace_of_start, [this] { end_start(); });
+    }
+}
+
+void Broker::end_start() {
+    if (!starting_) return;
+    ending_start_ = true;
+    process_->clock().post([this] { io::detach(run_end_of_start()); });
+}
+
+io::Task<void> Broker::run_end_of_start() {
+    co_await server_->kill();
+    ending_start_ = false;
 }
 
 void Broker::die_in_disk_operation(std::uint64_t operations, Death death) {

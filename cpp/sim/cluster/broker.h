@@ -37,12 +37,19 @@ public:
     // In the midst of the n-th disk operation from now that changes something; 0 takes it back.
     void die_in_disk_operation(std::uint64_t operations, Death death);
 
+    // Does nothing for a while, as under SIGSTOP; a later life is never paused.
+    void set_paused(bool paused) {
+        if (process_) process_->set_paused(paused);
+    }
+
     // Why this life ended by itself; empty if it did not.
     const std::string& gave_up() const { return gave_up_; }
 
     bool is_alive() const { return process_ && process_->is_alive(); }
     // There is a dead process to bury.
     bool has_died() const { return process_ && !process_->is_alive(); }
+    // It could not be ended, and never will.
+    bool is_stuck() const { return stuck_; }
     // Started and not told to stop.
     bool is_up() const { return is_alive() && started_; }
     Process& process() { return *process_; }
@@ -70,6 +77,8 @@ private:
     io::Task<void> run_start();
     io::Task<void> run_stop();
     io::Task<void> run_kill();
+    void end_start();
+    io::Task<void> run_end_of_start();
 
     Scheduler& scheduler_;
     Machine& machine_;
@@ -81,6 +90,9 @@ private:
     TraceSink log_sink_;
     Status start_status_;
     std::string gave_up_;
+    bool starting_ = false;
+    bool ending_start_ = false;
+    io::TimerId start_grace_ = 0;
     bool started_ = false;
     bool stuck_ = false;
     std::uint64_t lives_ = 0;

@@ -167,6 +167,7 @@ Result<Scenario> parse_scenario(std::string_view content, const std::string& nam
     top.read("description", scenario.description);
     top.read("safety_ms", scenario.safety);
     top.read("liveness_ms", scenario.liveness);
+    top.read_integer("brokers", scenario.brokers);
     top.read("broker", scenario.broker_config);
     top.read_integer("disk_bytes", scenario.disk_bytes);
     top.read_list("must_reach", scenario.must_reach);
@@ -193,6 +194,7 @@ Result<Scenario> parse_scenario(std::string_view content, const std::string& nam
         Section section(table, name + ": topic");
         section.read("name", topic.name);
         section.read_integer("partitions", topic.partitions);
+        section.read_integer("replication_factor", topic.replication_factor);
         section.read("config", topic.config);
         note(section.finish());
         scenario.topics.push_back(std::move(topic));
@@ -214,6 +216,7 @@ Result<Scenario> parse_scenario(std::string_view content, const std::string& nam
         FaultSpec fault;
         Section section(table, name + ": fault");
         section.read("kind", fault.kind);
+        section.read_integer("most", fault.most);
         section.read("every_ms", fault.every);
         section.read("lasts_ms", fault.lasts);
         note(section.finish());
@@ -221,6 +224,7 @@ Result<Scenario> parse_scenario(std::string_view content, const std::string& nam
     });
     note(top.finish());
     if (scenario.topics.empty()) note(name + ": a scenario needs a topic");
+    if (scenario.brokers == 0) note(name + ": a scenario needs a broker");
     for (const auto& workload : scenario.workloads) {
         if (workload.acks.empty()) note(name + ": workload: acks must not be empty");
     }

@@ -21,6 +21,7 @@ struct DurationRange {
 struct TopicSpec {
     std::string name;
     std::int32_t partitions = 1;
+    std::int16_t replication_factor = 1;
     std::map<std::string, std::string> config;
 
     bool is_synced() const {
@@ -41,8 +42,10 @@ struct WorkloadSpec {
 struct FaultSpec {
     // "kill", "kill-in-disk-operation", "power-loss", "power-loss-in-disk-operation", "restart",
     // "disk-full", "disk-errors", "disk-slow", "pause", "network-slow", "reset-streams", "cut",
-    // "advance"
+    // "split", "advance"
     std::string kind;
+    // How many brokers it strikes at once: from one to so many.
+    std::uint32_t most = 1;
     DurationRange every;  // Between the end of one and the next.
     DurationRange lasts{Duration::milliseconds(1), Duration::seconds(2)};
 };
@@ -59,6 +62,7 @@ struct Scenario {
     Duration safety = Duration::seconds(20);
     // Virtual time within which everything must work again once nothing fails any more.
     Duration liveness = Duration::seconds(60);
+    std::uint32_t brokers = 1;
     std::map<std::string, std::string> broker_config;
     std::uint64_t disk_bytes = 256 << 20;
     NetworkProfile network;

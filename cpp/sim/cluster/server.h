@@ -5,6 +5,7 @@
 #include <functional>
 #include <memory>
 #include <string>
+#include <vector>
 
 #include "base/log.h"
 #include "base/result.h"
@@ -14,6 +15,8 @@
 namespace pabal::sim {
 
 inline constexpr std::uint16_t broker_port = 9092;
+// Of the controllers, where there are several brokers.
+inline constexpr std::uint16_t controller_port = 9093;
 
 class Server {
 public:
@@ -31,6 +34,8 @@ struct ServerSeat {
     Logger log;
     // To be called on the shard when the server can serve no more; it is killed then.
     std::function<void(const std::string& why)> on_failure;
+    std::int32_t id = 0;
+    std::vector<std::string> hosts{host};  // Of all brokers, in the order of their ids.
 };
 
 using MakeServer = std::function<Result<std::unique_ptr<Server>>(ServerSeat seat)>;

@@ -1,5 +1,7 @@
 #include "sim/faults/fault.h"
 
+#include <algorithm>
+
 #include "io/gate.h"
 
 namespace pabal::sim {
@@ -11,7 +13,7 @@ class Kill final : public Fault {
 public:
     explicit Kill(Death death) : death_(death) {}
     io::Task<bool> strike(Stage* stage, Duration duration) override {
-        stage->broker.die(death_);
+        for (auto* broker : stage->struck) broker->die(death_);
         co_await wait(&stage->clock, duration);
         auto going_on = co_await stage->revive();
         co_return going_on;
@@ -25,11 +27,17 @@ class KillInDiskOperation final : public Fault {
 public:
     explicit KillInDiskOperation(Death death) : death_(death) {}
     io::Task<bool> strike(Stage* stage, Duration duration) override {
-        const auto operations = 1 + stage->random.below(operations_until_death_max);
-        stage->broker.die_in_disk_operation(operations, death_);
+        for (auto* broker : stage->struck) {
+            const auto operations = 1 + stage->random.below(operations_until_death_max);
+            broker->die_in_disk_operation(operations, death_);
+        }
         co_await wait(&stage->clock, duration);
-        stage->broker.die_in_disk_operation(0, death_);
-        if (stage->broker.is_alive()) co_return true;
+        bool all_alive = true;
+        for (auto* broker : stage->struck) {
+            broker->die_in_disk_operation(0, death_);
+            all_alive = all_alive && broker->is_alive();
+        }
+        if (all_alive) co_return true;
         auto going_on = co_await stage->revive();
         co_return going_on;
     }
@@ -51,12 +59,13 @@ public:
 class DiskErrors final : public Fault {
 public:
     io::Task<bool> strike(Stage* stage, Duration duration) override {
-        auto& faults = stage->broker.machine().disk().faults;
-        const auto before = faults;
-        faults.write_errors_per_million = 1000;
-        faults.sync_errors_per_million = 1000;
+        for (auto* broker : stage->struck) {
+            auto& faults = broker->machine().disk().faults;
+            faults.write_errors_per_million = 1000;
+            faults.sync_errors_per_million = 1000;
+        }
         co_await wait(&stage->clock, duration);
-        faults = before;
+        for (auto* broker : stage->struck) broker->machine().disk().faults = Disk::Faults();
         co_return true;
     }
 };
@@ -65,11 +74,13 @@ public:
 class DiskFull final : public Fault {
 public:
     io::Task<bool> strike(Stage* stage, Duration duration) override {
-        auto& disk = stage->broker.machine().disk();
-        const auto capacity = disk.capacity_bytes();
-        disk.set_capacity(disk.used_bytes() + stage->random.below(20'000));
+        const auto capacity = stage->struck.front()->machine().disk().capacity_bytes();
+        for (auto* broker : stage->struck) {
+            auto& disk = broker->machine().disk();
+            disk.set_capacity(disk.used_bytes() + stage->random.below(20'000));
+        }
         co_await wait(&stage->clock, duration);
-        disk.set_capacity(capacity);
+        for (auto* broker : stage->struck) broker->machine().disk().set_capacity(capacity);
         co_return true;
     }
 };
@@ -77,12 +88,13 @@ public:
 class DiskSlow final : public Fault {
 public:
     io::Task<bool> strike(Stage* stage, Duration duration) override {
-        auto& faults = stage->broker.machine().disk().faults;
-        const auto before = faults;
-        faults.job_least = Duration::milliseconds(5);
-        faults.job_most = Duration::milliseconds(500);
+        for (auto* broker : stage->struck) {
+            auto& faults = broker->machine().disk().faults;
+            faults.job_least = Duration::milliseconds(5);
+            faults.job_most = Duration::milliseconds(500);
+        }
         co_await wait(&stage->clock, duration);
-        faults = before;
+        for (auto* broker : stage->struck) broker->machine().disk().faults = Disk::Faults();
         co_return true;
     }
 };
@@ -91,9 +103,9 @@ public:
 class Pause final : public Fault {
 public:
     io::Task<bool> strike(Stage* stage, Duration duration) override {
-        stage->broker.process().set_paused(true);
+        for (auto* broker : stage->struck) broker->set_paused(true);
         co_await wait(&stage->clock, duration);
-        stage->broker.process().set_paused(false);
+        for (auto* broker : stage->struck) broker->set_paused(false);
         co_return true;
     }
 };
@@ -125,16 +137,45 @@ public:
     }
 };
 
-// One client cannot reach the broker, or not be reached by it.
+// One client cannot reach a broker, or not be reached by it.
 class Cut final : public Fault {
 public:
     io::Task<bool> strike(Stage* stage, Duration duration) override {
         const auto& clients = stage->load.clients();
         const std::string client = clients[stage->random.below(clients.size())]->host();
-        const std::string broker = stage->broker.machine().name();
+        const std::string broker = stage->struck.front()->machine().name();
         const auto direction = stage->random.below(3);
         if (direction != 0) stage->network.cut(client, broker);
         if (direction != 1) stage->network.cut(broker, client);
+        co_await wait(&stage->clock, duration);
+        stage->network.heal_all();
+        co_return true;
+    }
+};
+
+// The struck and the other brokers cannot reach each other, or not one way; each client stays on one
+// side, or reaches both.
+class Split final : public Fault {
+public:
+    io::Task<bool> strike(Stage* stage, Duration duration) override {
+        const auto direction = stage->random.below(4);
+        std::vector<std::string> inside, outside;
+        for (auto* broker : stage->brokers) {
+            const bool is_struck = std::find(stage->struck.begin(), stage->struck.end(), broker) !=
+                                   stage->struck.end();
+            (is_struck ? inside : outside).push_back(broker->machine().name());
+        }
+        for (const auto& client : stage->load.clients()) {
+            const auto side = stage->random.below(4);
+            if (side == 0) inside.push_back(client->host());
+            if (side == 1) outside.push_back(client->host());
+        }
+        for (const auto& one : inside) {
+            for (const auto& other : outside) {
+                if (direction != 0) stage->network.cut(one, other);
+                if (direction != 1) stage->network.cut(other, one);
+            }
+        }
         co_await wait(&stage->clock, duration);
         stage->network.heal_all();
         co_return true;
@@ -145,10 +186,12 @@ public:
 class Advance final : public Fault {
 public:
     io::Task<bool> strike(Stage* stage, Duration) override {
-        auto& clock = stage->broker.process().clock();
+        auto* broker = stage->struck.front();
+        if (!broker->is_up()) co_return true;
+        auto& clock = broker->process().clock();
         const Instant target =
             clock.policy_now() + Duration::seconds(stage->random.between(1, 7200));
-        while (stage->broker.is_up() && clock.policy_now() < target) {
+        while (broker->is_up() && clock.policy_now() < target) {
             const auto next = clock.next_policy_timer();
             const Instant step = next && *next < target ? *next : target;
             if (step > clock.policy_now()) clock.advance_policy(step - clock.policy_now());
@@ -183,6 +226,7 @@ std::unique_ptr<Fault> make_fault(const std::string& kind) {
     if (kind == "network-slow") return std::make_unique<NetworkSlow>();
     if (kind == "reset-streams") return std::make_unique<ResetStreams>();
     if (kind == "cut") return std::make_unique<Cut>();
+    if (kind == "split") return std::make_unique<Split>();
     if (kind == "advance") return std::make_unique<Advance>();
     return nullptr;
 }

@@ -1,11 +1,11 @@
 // What goes wrong in the safety phase. Each kind strikes from time to time, lasts, and ends; a
-// death of the broker is followed by its return. Awaited on the director's shard, one fault at a
-// time.
+// death of a broker is followed by its return. Awaited on the director's shard, one fault at a time.
 #pragma once
 
 #include <functional>
 #include <memory>
 #include <string>
+#include <vector>
 
 #include "base/prng.h"
 #include "io/task.h"
@@ -19,12 +19,13 @@ namespace pabal::sim {
 struct Stage {
     Scheduler& scheduler;
     Network& network;
-    io::Clock& clock;  // The director's.
-    Broker& broker;
+    io::Clock& clock;              // The director's.
+    std::vector<Broker*> brokers;  // All of them.
+    std::vector<Broker*> struck;   // Whom this strike meets, drawn anew for each.
     Load& load;
     Prng& random;
-    // Buries a dead broker and brings it up again, and has its logs read; false once the run is
-    // over.
+    // Lets the dead among the struck be buried and brought up again; a lonely broker's logs are
+    // read then. False once the run is over.
     std::function<io::Task<bool>()> revive;
     // The same around a clean shutdown.
     std::function<io::Task<bool>()> restart;

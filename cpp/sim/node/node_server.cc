@@ -6,6 +6,8 @@
 namespace pabal::sim {
 namespace {
 
+constexpr char cluster_id[] = "simulated-cluster-0000";
+
 class NodeServer final : public Server {
 public:
     NodeServer(ServerSeat seat, metadata::BrokerConfig config, node::NodeOptions options)
@@ -20,21 +22,36 @@ private:
     node::Node node_;
 };
 
+std::map<std::string, std::string> settings_of(const ServerSeat& seat) {
+    std::map<std::string, std::string> settings{
+        {"process.roles", "broker,controller"},
+        {"node.id", std::to_string(seat.id)},
+        {"log.dirs", "/data"},
+        {"listeners", "PLAINTEXT://:" + std::to_string(broker_port) + ",CONTROLLER://:0"},
+        {"controller.listener.names", "CONTROLLER"},
+    };
+    if (seat.hosts.size() == 1) return settings;
+    settings["listeners"] = "PLAINTEXT://:" + std::to_string(broker_port) + ",CONTROLLER://:" +
+                            std::to_string(controller_port);
+    std::string voters;
+    for (std::size_t id = 0; id < seat.hosts.size(); ++id) {
+        if (id > 0) voters += ',';
+        voters += std::to_string(id) + '@' + seat.hosts[id] + ':' + std::to_string(controller_port);
+    }
+    settings["controller.quorum.voters"] = voters;
+    return settings;
+}
+
 }  // namespace
 
 MakeServer node_servers(std::map<std::string, std::string> properties) {
     return
         [properties = std::move(properties)](ServerSeat seat) -> Result<std::unique_ptr<Server>> {
-            std::map<std::string, std::string> settings{
-                {"process.roles", "broker,controller"},
-                {"node.id", "0"},
-                {"log.dirs", "/data"},
-                {"listeners", "PLAINTEXT://:" + std::to_string(broker_port) + ",CONTROLLER://:0"},
-                {"controller.listener.names", "CONTROLLER"},
-            };
+            auto settings = settings_of(seat);
             for (const auto& [name, value] : properties) settings[name] = value;
             PABAL_TRY_ASSIGN(auto config, metadata::BrokerConfig::parse(settings));
             node::NodeOptions options;
+            if (seat.hosts.size() > 1) options.cluster_id = cluster_id;
             options.host_name = seat.host;
             options.on_failure = seat.on_failure;
             return std::unique_ptr<Server>(std::make_unique<NodeServer>(

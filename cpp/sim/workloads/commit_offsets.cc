@@ -2,7 +2,6 @@
 // without an answer may still take effect later: its group is looked at once more and then left.
 #include "io/gate.h"
 #include "sim/workloads/load.h"
-#include "wire/find_coordinator.h"
 #include "wire/offset_commit.h"
 #include "wire/offset_fetch.h"
 
@@ -43,14 +42,18 @@ private:
             io::Sleep sleep(client->clock(), until);
             co_await sleep;
             if (!self->load_.may_write) continue;
-            auto found = co_await find_coordinator(client, place.group);
-            if (!found) continue;
-            auto looked = co_await look(self, client, place);
-            if (!looked) continue;
+            // The first one of all has the topic made.
+            auto* coordinator = co_await client->route().to_coordinator(place.group);
+            if (!coordinator) continue;
+            auto looked = co_await look(self, client, coordinator, place);
+            if (!looked) {
+                client->route().forget_coordinator(place.group);
+                continue;
+            }
             if (place.uncertain) place = self->fresh(client, ++number);
             if (!self->load_.may_write) continue;
             place.asked += client->random().between(1, 10);
-            auto known = co_await commit(self, client, place);
+            auto known = co_await commit(self, client, coordinator, place);
             place.uncertain = !known;
         }
         --self->busy_;
@@ -63,18 +66,8 @@ private:
         return place;
     }
 
-    // The first one of all has the topic made.
-    static io::Task<bool> find_coordinator(Client* client, std::string group) {
-        wire::FindCoordinatorRequest request;
-        request.coordinator_keys.push_back(std::move(group));
-        const int version = static_cast<int>(client->random().between(4, 6));
-        auto answer =
-            co_await client->wire().ask<wire::FindCoordinatorResponse>(request, version, patience);
-        if (!answer.ok() || answer->coordinators.size() != 1) co_return false;
-        co_return answer->coordinators[0].error_code == ErrorCode::none;
-    }
-
-    static io::Task<bool> look(CommitOffsets* self, Client* client, Place place) {
+    static io::Task<bool> look(CommitOffsets* self, Client* client, WireClient* coordinator,
+                                 Place place) {
         wire::OffsetFetchRequest request;
         wire::OffsetFetchRequest::OffsetFetchRequestGroup group;
         group.group_id = place.group;
@@ -84,7 +77,7 @@ private:
         request.groups.push_back(std::move(group));
         const int version = static_cast<int>(client->random().between(8, 9));
         auto answer =
-            co_await client->wire().ask<wire::OffsetFetchResponse>(request, version, patience);
+            co_await coordinator->ask<wire::OffsetFetchResponse>(request, version, patience);
         if (!answer.ok() || answer->groups.size() != 1) co_return false;
         const auto& told = answer->groups[0];
         if (told.error_code != ErrorCode::none || told.topics.size() != 1) co_return false;
@@ -95,7 +88,8 @@ private:
     }
 
     // Whether it is known what became of the commit.
-    static io::Task<bool> commit(CommitOffsets* self, Client* client, Place place) {
+    static io::Task<bool> commit(CommitOffsets* self, Client* client, WireClient* coordinator,
+                                   Place place) {
         wire::OffsetCommitRequest request;
         request.group_id = place.group;
         auto& topic = request.topics.emplace_back();
@@ -111,7 +105,7 @@ private:
         const int version = static_cast<int>(client->random().between(2, 9));
         ++self->load_.writes_under_way;
         auto answer =
-            co_await client->wire().ask<wire::OffsetCommitResponse>(request, version, patience);
+            co_await coordinator->ask<wire::OffsetCommitResponse>(request, version, patience);
         --self->load_.writes_under_way;
         if (!answer.ok() || answer->topics.size() != 1) co_return false;
         const ErrorCode error = answer->topics[0].partitions.at(0).error_code;

@@ -14,6 +14,7 @@ namespace {
 
 constexpr Duration patience = Duration::seconds(5);
 constexpr int newest_by_name = 12;
+constexpr int first_with_epoch = 9;
 
 class Consume final : public Workload {
 public:
@@ -77,12 +78,17 @@ private:
             static_cast<std::int32_t>(random.chance(1, 4) ? random.between(1, 500) : 1 << 18);
         topic.partitions.push_back(wanted);
         request.topics.push_back(std::move(topic));
-        load.ledger.each([&](Checker& checker) { checker.asked(client.id(), partition); });
-        auto answer = co_await client.wire().ask<wire::FetchResponse>(request, version, patience);
+        auto* leader = co_await client.route().to_leader(partition);
+        if (!leader) co_return;
+        // Named, so that nobody answers who leads no more or not yet (KIP-320).
+        const LeaderEpoch epoch =
+            version < first_with_epoch ? no_leader_epoch : client.route().leader_of(partition).epoch;
+        request.topics[0].partitions[0].current_leader_epoch = epoch;
+        load.ledger.each([&](Checker& checker) { checker.asked(client.id(), partition, epoch); });
+        auto answer = co_await leader->ask<wire::FetchResponse>(request, version, patience);
         if (!answer.ok()) {
-            if (!client.wire().garbled_response().empty()) {
-                self->garbled(client.wire().garbled_response());
-            }
+            if (!leader->garbled_response().empty()) self->garbled(leader->garbled_response());
+            client.route().forget(partition);
             co_return;
         }
         if (answer->error_code != ErrorCode::none) co_return;
@@ -97,8 +103,11 @@ private:
             if (got.log_start_offset < Offset(0)) co_await find_start(self, consumer, partition);
             co_return;
         }
-        if (got.error_code != ErrorCode::none) co_return;
-        self->see(*consumer, partition, from, got);
+        if (got.error_code != ErrorCode::none) {
+            client.route().forget(partition);
+            co_return;
+        }
+        self->see(*consumer, partition, from, epoch, got);
     }
 
     static io::Task<void> find_start(Consume* self, Consumer* consumer, Partition partition) {
@@ -113,8 +122,9 @@ private:
         topic.partitions.push_back(wanted);
         request.topics.push_back(std::move(topic));
         const int version = static_cast<int>(client.random().between(1, 7));
-        auto answer =
-            co_await client.wire().ask<wire::ListOffsetsResponse>(request, version, patience);
+        auto* leader = co_await client.route().to_leader(partition);
+        if (!leader) co_return;
+        auto answer = co_await leader->ask<wire::ListOffsetsResponse>(request, version, patience);
         if (!answer.ok()) co_return;
         if (answer->topics.size() != 1 || answer->topics[0].partitions.size() != 1) {
             self->garbled("ListOffsets of one partition was not answered for one");
@@ -124,13 +134,14 @@ private:
         if (found.error_code == ErrorCode::none) consumer->positions[partition] = found.offset;
     }
 
-    void see(Consumer& consumer, const Partition& partition, Offset from,
+    void see(Consumer& consumer, const Partition& partition, Offset from, LeaderEpoch epoch,
              const wire::FetchResponse::PartitionData& got) {
         ++answered_;
         Sight sight;
         sight.partition = partition;
         sight.client = consumer.client.id();
         sight.asked_from = from;
+        sight.leader_epoch = epoch;
         sight.high_watermark = got.high_watermark;
         sight.log_start_offset = got.log_start_offset;
         if (got.records) {

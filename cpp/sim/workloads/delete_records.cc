@@ -48,12 +48,15 @@ private:
         listed_topic.partitions.push_back(latest);
         list.topics.push_back(std::move(listed_topic));
         const int list_version = static_cast<int>(client->random().between(1, 9));
-        auto ends =
-            co_await client->wire().ask<wire::ListOffsetsResponse>(list, list_version, patience);
+        auto* leader = co_await client->route().to_leader(partition);
+        if (!leader) co_return;
+        auto ends = co_await leader->ask<wire::ListOffsetsResponse>(list, list_version, patience);
         if (!ends.ok() || ends->topics.size() != 1 || ends->topics[0].partitions.size() != 1) {
+            client->route().forget(partition);
             co_return;
         }
         const auto& end = ends->topics[0].partitions[0];
+        if (end.error_code != ErrorCode::none) client->route().forget(partition);
         if (end.error_code != ErrorCode::none || end.offset <= Offset(0)) co_return;
         if (!self->load_.may_write) co_return;
 
@@ -71,11 +74,11 @@ private:
         ledger.each([&](Checker& checker) { checker.delete_asked(partition, below); });
         const int version = static_cast<int>(client->random().between(0, 2));
         ++self->load_.writes_under_way;
-        auto answer =
-            co_await client->wire().ask<wire::DeleteRecordsResponse>(request, version, patience);
+        auto answer = co_await leader->ask<wire::DeleteRecordsResponse>(request, version, patience);
         --self->load_.writes_under_way;
         if (!answer.ok() || answer->topics.size() != 1 ||
             answer->topics[0].partitions.size() != 1) {
+            client->route().forget(partition);
             co_return;
         }
         const auto& done = answer->topics[0].partitions[0];

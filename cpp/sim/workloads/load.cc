@@ -1,7 +1,6 @@
 #include "sim/workloads/load.h"
 
 #include "base/assert.h"
-#include "sim/cluster/server.h"
 
 namespace pabal::sim {
 namespace {
@@ -22,8 +21,13 @@ Client::Client(Load& load, std::int32_t id)
       machine_(load.scheduler, load.network, "client-" + std::to_string(id), 1 << 20,
                skew_of(load.scheduler.random("clients"), id)),
       process_(machine_.boot()),
-      wire_(process_->clock(), process_->ports().network, {load.broker_host, broker_port},
-            machine_.name()),
+      route_(process_->clock(), process_->ports().network, load.broker_hosts, machine_.name(),
+             load.scheduler.random("route of client " + std::to_string(id)),
+             [&load](const Partition& partition, Leader leader) {
+                 load.ledger.each([&](Checker& checker) {
+                     checker.told_leader(partition, leader.broker, leader.epoch);
+                 });
+             }),
       random_(load.scheduler.random("client " + std::to_string(id))) {}
 
 void Client::run(io::Task<void> body) {
@@ -36,8 +40,8 @@ Duration Client::draw(const DurationRange& range) {
         random_.between(range.least.to_nanoseconds(), range.most.to_nanoseconds()));
 }
 
-Load::Load(Scheduler& all, Network& wires, Ledger& book, std::string host)
-    : scheduler(all), network(wires), ledger(book), broker_host(std::move(host)) {}
+Load::Load(Scheduler& all, Network& wires, Ledger& book, std::vector<std::string> hosts)
+    : scheduler(all), network(wires), ledger(book), broker_hosts(std::move(hosts)) {}
 
 Client& Load::add_client() {
     clients_.push_back(std::make_unique<Client>(*this, static_cast<std::int32_t>(clients_.size())));

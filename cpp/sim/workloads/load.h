@@ -1,6 +1,6 @@
-// What the clients of a simulation share: where the broker is, which topics there are, and whether
+// What the clients of a simulation share: where the brokers are, which topics there are, and whether
 // it is a time to write. Owned by the Simulation. Each client has a machine of its own, so that its
-// link to the broker can be cut and its clock differs.
+// links to the brokers can be cut and its clock differs.
 #pragma once
 
 #include <cstdint>
@@ -12,7 +12,7 @@
 #include "base/prng.h"
 #include "io/task.h"
 #include "sim/checkers/ledger.h"
-#include "sim/client/wire_client.h"
+#include "sim/client/route.h"
 #include "sim/cluster/scenario.h"
 #include "sim/machine.h"
 
@@ -27,7 +27,9 @@ public:
 
     std::int32_t id() const { return id_; }
     io::Clock& clock() { return process_->clock(); }
-    WireClient& wire() { return wire_; }
+    // The way to the brokers; `wire` for what any of them can be asked.
+    Route& route() { return route_; }
+    WireClient& wire() { return route_.any(); }
     Prng& random() { return random_; }
     const std::string& host() const { return machine_.name(); }
     // Runs `body` on the client's shard.
@@ -41,7 +43,7 @@ private:
     std::int32_t id_;
     Machine machine_;
     std::unique_ptr<Process> process_;
-    WireClient wire_;
+    Route route_;
     Prng random_;
 };
 
@@ -52,7 +54,8 @@ struct Topic {
 
 class Load {
 public:
-    Load(Scheduler& scheduler, Network& network, Ledger& ledger, std::string broker_host);
+    Load(Scheduler& scheduler, Network& network, Ledger& ledger,
+         std::vector<std::string> broker_hosts);
 
     Client& add_client();
     const std::vector<std::unique_ptr<Client>>& clients() const { return clients_; }
@@ -62,9 +65,9 @@ public:
     Scheduler& scheduler;
     Network& network;
     Ledger& ledger;
-    const std::string broker_host;
+    const std::vector<std::string> broker_hosts;
     std::vector<Topic> topics;
-    // Closed while the logs are read as a whole, and from a death of the broker until then.
+    // Closed while the logs are read as a whole, and from a death of a lonely broker until then.
     bool may_write = false;
     // Requests that change something and whose end is not known yet.
     int writes_under_way = 0;
@@ -101,5 +104,8 @@ io::Task<Status> create_topics(Load* load, Client* client, std::vector<TopicSpec
 // Reads every partition from its start to its end and shows it to the checkers. Nobody may write
 // meanwhile. An error says what could not be read within `patience`.
 io::Task<Status> read_everything(Load* load, Client* client, Duration patience);
+// Until every broker says that every partition has a leader and all its replicas in sync, and of
+// one leader. An error says who is behind after `patience`.
+io::Task<Status> await_in_sync(Client* client, Duration patience);
 
 }  // namespace pabal::sim

@@ -123,6 +123,7 @@ private:
             if (fate == Fate::refused && batch.idempotent) {
                 producer->id = no_producer_id;
             }
+            if (fate == Fate::unknown) client.route().forget(batch.partition);
             if (fate != Fate::unknown || !batch.idempotent || load.abandoned) break;
             co_await pause(&client, wait);
             if (wait < Duration::seconds(1)) wait = wait + wait;
@@ -152,13 +153,16 @@ private:
         data.records = Rope(bytes);
         topic.partition_data.push_back(std::move(data));
         request.topic_data.push_back(std::move(topic));
+        auto* leader = co_await client.route().to_leader(batch.partition);
+        if (!leader) co_return Fate::unknown;
+        batch.leader_epoch = client.route().leader_of(batch.partition).epoch;
         if (batch.acks == 0) {
-            auto told = co_await client.wire().tell(request, version, patience);
+            auto told = co_await leader->tell(request, version, patience);
             co_return told.ok() ? Fate::acknowledged : Fate::unknown;
         }
-        auto answer = co_await client.wire().ask<wire::ProduceResponse>(request, version, patience);
+        auto answer = co_await leader->ask<wire::ProduceResponse>(request, version, patience);
         if (!answer.ok()) {
-            self->report_garbled(client);
+            self->report_garbled(leader->garbled_response());
             co_return Fate::unknown;
         }
         if (answer->responses.size() != 1 || answer->responses[0].partition_responses.size() != 1) {
@@ -172,10 +176,9 @@ private:
         co_return fate;
     }
 
-    void report_garbled(Client& client) {
-        if (client.wire().garbled_response().empty()) return;
-        load_.ledger.each(
-            [&](Checker& checker) { checker.response_garbled(client.wire().garbled_response()); });
+    void report_garbled(const std::string& what) {
+        if (what.empty()) return;
+        load_.ledger.each([&](Checker& checker) { checker.response_garbled(what); });
     }
 
     Fate fate_of(const SentBatch& batch, ErrorCode code, Offset base_offset) {

@@ -1,4 +1,7 @@
-// Creating the topics of a scenario, and reading all of them from end to end.
+// Creating the topics of a scenario, waiting until all replicas are in sync, and reading all of them
+// from end to end.
+#include <map>
+
 #include "io/gate.h"
 #include "sim/client/records.h"
 #include "sim/workloads/load.h"
@@ -28,7 +31,7 @@ io::Task<Status> create_once(Load* load, Client* client, TopicSpec spec) {
     wire::CreateTopicsRequest::CreatableTopic topic;
     topic.name = spec.name;
     topic.num_partitions = spec.partitions;
-    topic.replication_factor = 1;
+    topic.replication_factor = spec.replication_factor;
     for (const auto& [name, value] : spec.config) topic.configs.push_back({name, value});
     request.topics.push_back(std::move(topic));
     auto answer =
@@ -79,8 +82,9 @@ io::Task<Result<Offset>> find_offset(Client* client, Partition partition, std::i
     wanted.timestamp = which;
     topic.partitions.push_back(wanted);
     request.topics.push_back(std::move(topic));
-    auto answer =
-        co_await client->wire().ask<wire::ListOffsetsResponse>(request, 7, patience_of_one);
+    auto* leader = co_await client->route().to_leader(partition);
+    if (!leader) co_return failed("nobody is known to lead it");
+    auto answer = co_await leader->ask<wire::ListOffsetsResponse>(request, 7, patience_of_one);
     if (!answer.ok()) co_return failed(answer.error().message);
     if (answer->topics.size() != 1 || answer->topics[0].partitions.size() != 1) {
         co_return failed("ListOffsets of one partition was not answered for one");
@@ -105,7 +109,9 @@ io::Task<Result<std::vector<ReadRecord>>> read_batches(Client* client, Partition
     wanted.partition_max_bytes = 1 << 20;
     topic.partitions.push_back(wanted);
     request.topics.push_back(std::move(topic));
-    auto answer = co_await client->wire().ask<wire::FetchResponse>(request, 11, patience_of_one);
+    auto* leader = co_await client->route().to_leader(partition);
+    if (!leader) co_return failed("nobody is known to lead it");
+    auto answer = co_await leader->ask<wire::FetchResponse>(request, 11, patience_of_one);
     if (!answer.ok()) co_return failed(answer.error().message);
     if (answer->responses.size() != 1 || answer->responses[0].partitions.size() != 1) {
         co_return failed("Fetch of one partition was not answered for one");
@@ -151,7 +157,51 @@ io::Task<Result<Content>> read_partition(Client* client, Partition partition) {
     co_return content;
 }
 
+// What this broker finds missing; nothing if it says that everything is in sync. `leaders` are whom
+// the brokers before it named.
+io::Task<Status> ask_if_in_sync(WireClient* broker, std::map<Partition, BrokerId>* leaders) {
+    wire::MetadataRequest request;
+    request.topics.reset();
+    request.allow_auto_topic_creation = false;
+    auto answer = co_await broker->ask<wire::MetadataResponse>(request, 12, patience_of_one);
+    if (!answer.ok()) co_return failed(answer.error().message);
+    for (const auto& topic : answer->topics) {
+        for (const auto& told : topic.partitions) {
+            const Partition partition{topic.name.value_or(""), told.partition_index.value()};
+            if (told.leader_id == no_broker) co_return failed(text(partition) + " has no leader");
+            if (told.isr_nodes.size() != told.replica_nodes.size()) {
+                co_return failed(text(partition) + " has " + std::to_string(told.isr_nodes.size()) +
+                                 " of " + std::to_string(told.replica_nodes.size()) +
+                                 " replicas in sync");
+            }
+            const auto [entry, first] = leaders->emplace(partition, told.leader_id);
+            if (!first && entry->second != told.leader_id) {
+                co_return failed("brokers name different leaders of " + text(partition));
+            }
+        }
+    }
+    co_return Status();
+}
+
 }  // namespace
+
+io::Task<Status> await_in_sync(Client* client, Duration patience) {
+    const Instant deadline = client->after(patience);
+    while (true) {
+        std::map<Partition, BrokerId> leaders;
+        Status status;
+        for (std::size_t id = 0; status.ok() && id < client->route().broker_count(); ++id) {
+            auto* broker = &client->route().broker(BrokerId(static_cast<std::int32_t>(id)));
+            auto asked = co_await ask_if_in_sync(broker, &leaders);
+            if (!asked.ok()) {
+                status = failed("broker " + std::to_string(id) + ": " + asked.error().message);
+            }
+        }
+        if (status.ok()) co_return status;
+        if (client->clock().now() >= deadline) co_return status;
+        co_await wait(client, Duration::milliseconds(50));
+    }
+}
 
 io::Task<Status> create_topics(Load* load, Client* client, std::vector<TopicSpec> specs,
                                Duration patience) {
@@ -184,6 +234,7 @@ io::Task<Status> read_everything(Load* load, Client* client, Duration patience) 
                     load->ledger.each([&](Checker& checker) { checker.read_all(*content); });
                     break;
                 }
+                client->route().forget(partition);
                 if (client->clock().now() >= deadline) {
                     if (content.error().code == ErrorCode::unknown_topic_or_partition) {
                         load->ledger.each(
