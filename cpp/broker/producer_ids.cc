@@ -43,7 +43,7 @@ io::Task<ErrorCode> ProducerIds::fetch_block(Instant deadline) {
     runtime::CallContext call;
     call.deadline = deadline;
     wire::AllocateProducerIdsResponse response =
-        co_await controller_->allocate_producer_ids(std::move(request), 0, call);
+        co_await controller_->answer(std::move(request), 0, call);
     if (response.error_code == ErrorCode::none) {
         next_ = response.producer_id_start;
         left_ = response.producer_id_len;

@@ -100,7 +100,7 @@ io::Task<void> TopicCreation::carry_out(std::shared_ptr<Creation> creation) {
     wire::CreateTopicsRequest request = request_for(creation->names);
     runtime::CallContext call;
     call.deadline = clock_->now() + Duration::seconds(30);
-    wire::CreateTopicsResponse response = co_await controller_->create_topics(
+    wire::CreateTopicsResponse response = co_await controller_->answer(
         std::move(request), wire::CreateTopicsRequest::max_version, call);
     for (const auto& topic : response.topics) {
         if (topic.error_code == ErrorCode::none) {

@@ -6,13 +6,11 @@
 #include "base/assert.h"
 #include "base/log.h"
 #include "controller/brokers.h"
-#include "controller/configs.h"
 #include "controller/leadership.h"
-#include "controller/topics.h"
-#include "io/gate.h"
 #include "metadata/features.h"
 #include "metadata/record.h"
 #include "metadata/snapshot.h"
+#include "runtime/controller_state.h"
 #include "wire/describe_quorum.h"
 
 namespace pabal::runtime {
@@ -36,74 +34,7 @@ std::int16_t level_of(const ClusterImage& image) {
     return image.metadata_version() > 0 ? image.metadata_version() : metadata::metadata_version_4_3;
 }
 
-// What an outcome that could not be committed says to those who asked.
-void refuse(wire::CreateTopicsResponse& response, const Error& error) {
-    for (auto& topic : response.topics) {
-        if (topic.error_code != ErrorCode::none) continue;
-        std::string name = std::move(topic.name);
-        topic = {};
-        topic.name = std::move(name);
-        topic.error_code = error.code;
-        topic.error_message = error.message;
-    }
-}
-template <class Items>
-void refuse_items(Items& items, const Error& error) {
-    for (auto& item : items) {
-        if (item.error_code != ErrorCode::none) continue;
-        item.error_code = error.code;
-        item.error_message = error.message;
-    }
-}
-void refuse(wire::DeleteTopicsResponse& response, const Error& error) {
-    refuse_items(response.responses, error);
-}
-void refuse(wire::CreatePartitionsResponse& response, const Error& error) {
-    refuse_items(response.results, error);
-}
-void refuse(wire::AlterConfigsResponse& response, const Error& error) {
-    refuse_items(response.responses, error);
-}
-void refuse(wire::IncrementalAlterConfigsResponse& response, const Error& error) {
-    refuse_items(response.responses, error);
-}
-void refuse(wire::AllocateProducerIdsResponse& response, const Error& error) {
-    response = {};
-    response.error_code = error.code;
-}
-void refuse(wire::BrokerRegistrationResponse& response, const Error& error) {
-    response = {};
-    response.error_code = error.code;
-}
-void refuse(wire::BrokerHeartbeatResponse& response, const Error& error) {
-    response = {};
-    response.error_code = error.code;
-}
-void refuse(wire::UnregisterBrokerResponse& response, const Error& error) {
-    response.error_code = error.code;
-    response.error_message = error.message;
-}
-
 }  // namespace
-
-struct Controller::Waiter {
-    Waiter(io::Clock& clock, Offset wanted) : gate(clock), offset(wanted) {}
-    io::Gate gate;
-    Offset offset;  // Published with this record.
-};
-
-struct Controller::State {
-    State(const metadata::BrokerConfig& config, Prng random) : topics(config, random) {}
-
-    ClusterImage head;  // With everything that was proposed. Of meaning while active.
-    controller::Topics topics;
-    std::vector<Waiter*> waiters;
-    bool stopping = false;
-    std::optional<Error> refusal;  // Why this node leads, yet cannot be the active controller.
-    std::string bootstrap_path;    // Of the file that a fresh cluster still has to write.
-    bool writing_bootstrap = false;
-    io::Gate* idle_gate = nullptr;  // Opened when that file is written, if somebody waits.
-};
 
 Controller::Controller(io::Ports ports, const metadata::BrokerConfig& config, Quorum* quorum,
                        MetadataPublisher* publisher, ControllerOptions options)
@@ -114,7 +45,11 @@ Controller::Controller(io::Ports ports, const metadata::BrokerConfig& config, Qu
       publisher_(publisher),
       state_(std::make_unique<State>(config, ports_.random.fork("controller"))) {
     quorum_->on_leader_change([this](BrokerId leader, LeaderEpoch) { leader_changed(leader); });
-    publisher_->on_publish([this] { wake_waiters(); });
+    publisher_->on_publish([this] {
+        wake_waiters();
+        if (!state_->bootstrap_path.empty() && !state_->writing_bootstrap && !state_->stopping)
+            io::detach(write_bootstrap());
+    });
 }
 
 Controller::~Controller() = default;
@@ -143,11 +78,23 @@ Status Controller::activate() {
         PABAL_TRY(propose({record}, state_->head, ClusterDelta()));
     }
     PABAL_TRY(bootstrap());
-    return register_controller();
+    PABAL_TRY(register_controller());
+    const Instant now = ports_.clock.now();
+    state_->sessions.begin(state_->head, now);
+    state_->next_balance =
+        now + Duration::seconds(config_.integer("leader.imbalance.check.interval.seconds"));
+    // Whoever died with the former controller, or before, is found out at once.
+    for (const auto& [id, broker] : state_->head.brokers())
+        if (!broker.fenced && id != config_.node_id()) suspect(id);
+    arm_tick();
+    return {};
 }
 
 void Controller::resign() {
     active_ = false;
+    ports_.clock.cancel(state_->tick_timer);
+    state_->tick_timer = 0;
+    for (auto& [broker, gate] : state_->probing) gate->open();
     publisher_->forget_proposed();
     wake_waiters();
 }
@@ -159,7 +106,6 @@ io::Task<Status> Controller::start(std::vector<metadata::Endpoint> endpoints,
     if (!status.ok()) co_return status;
     const Instant never = Instant::never();
     auto published = co_await settled(never);
-    if (published.ok() && !state_->bootstrap_path.empty()) io::detach(write_bootstrap());
     co_return published;
 }
 
@@ -251,6 +197,16 @@ Status Controller::submit(const std::vector<Record>& records) {
     return propose(records, std::move(next), std::move(delta));
 }
 
+Status Controller::submit_in_parts(const std::vector<Record>& records) {
+    for (std::size_t from = 0; from < records.size(); from += controller::max_records_per_request) {
+        const std::size_t to = std::min(records.size(), from + controller::max_records_per_request);
+        const std::vector<Record> part(records.begin() + static_cast<std::ptrdiff_t>(from),
+                                       records.begin() + static_cast<std::ptrdiff_t>(to));
+        PABAL_TRY(submit(part));
+    }
+    return {};
+}
+
 Status Controller::propose(const std::vector<Record>& records, ClusterImage next,
                            ClusterDelta delta) {
     const std::int16_t level = level_of(next);
@@ -286,112 +242,6 @@ io::Task<Status> Controller::settled(Instant deadline) {
         co_return Error{ErrorCode::not_controller, "this node stops being the active controller"};
     co_return Error{ErrorCode::request_timed_out,
                     "the change was not committed in time; it may still take effect"};
-}
-
-// Lets a machine judge the request at this moment, and answers once its records are committed and
-// applied here; a request that changes nothing still waits for what it may have seen.
-template <class Response, class Plan>
-io::Task<Response> Controller::answer(Plan plan, Instant deadline) {
-    if (state_->stopping || !active_) {
-        // What the machine would have said shows to whom the refusal goes.
-        auto planned = plan(state_->head);
-        Error error{ErrorCode::not_controller, "this node is not the active controller"};
-        if (const auto& failure = quorum_->failure())
-            error = {ErrorCode::kafka_storage_error,
-                     "the metadata log failed: " + failure->message};
-        refuse(planned.response, error);
-        co_return std::move(planned.response);
-    }
-    auto outcome = plan(state_->head);
-    auto submitted = submit(outcome.records);
-    if (!submitted.ok()) {
-        refuse(outcome.response, submitted.error());
-        co_return std::move(outcome.response);
-    }
-    auto done = co_await settled(deadline);
-    if (!done.ok()) refuse(outcome.response, done.error());
-    co_return std::move(outcome.response);
-}
-
-io::Task<wire::CreateTopicsResponse> Controller::create_topics(wire::CreateTopicsRequest request,
-                                                               int, CallContext context) {
-    auto plan = [&](const ClusterImage& image) { return state_->topics.create(request, image); };
-    auto response = co_await answer<wire::CreateTopicsResponse>(plan, context.deadline);
-    co_return response;
-}
-
-io::Task<wire::DeleteTopicsResponse> Controller::delete_topics(wire::DeleteTopicsRequest request,
-                                                               int version, CallContext context) {
-    auto plan = [&](const ClusterImage& image) {
-        return state_->topics.remove(request, version, image);
-    };
-    auto response = co_await answer<wire::DeleteTopicsResponse>(plan, context.deadline);
-    co_return response;
-}
-
-io::Task<wire::CreatePartitionsResponse> Controller::create_partitions(
-    wire::CreatePartitionsRequest request, int, CallContext context) {
-    auto plan = [&](const ClusterImage& image) {
-        return state_->topics.add_partitions(request, image);
-    };
-    auto response = co_await answer<wire::CreatePartitionsResponse>(plan, context.deadline);
-    co_return response;
-}
-
-io::Task<wire::AlterConfigsResponse> Controller::alter_configs(wire::AlterConfigsRequest request,
-                                                               int, CallContext context) {
-    auto plan = [&](const ClusterImage& image) {
-        return controller::alter_configs(request, config_, image);
-    };
-    auto response = co_await answer<wire::AlterConfigsResponse>(plan, context.deadline);
-    co_return response;
-}
-
-io::Task<wire::IncrementalAlterConfigsResponse> Controller::incremental_alter_configs(
-    wire::IncrementalAlterConfigsRequest request, int, CallContext context) {
-    auto plan = [&](const ClusterImage& image) {
-        return controller::alter_configs(request, config_, image);
-    };
-    auto response = co_await answer<wire::IncrementalAlterConfigsResponse>(plan, context.deadline);
-    co_return response;
-}
-
-io::Task<wire::AllocateProducerIdsResponse> Controller::allocate_producer_ids(
-    wire::AllocateProducerIdsRequest request, int, CallContext context) {
-    auto plan = [&](const ClusterImage& image) {
-        return controller::allocate_producer_ids(request, image);
-    };
-    auto response = co_await answer<wire::AllocateProducerIdsResponse>(plan, context.deadline);
-    co_return response;
-}
-
-io::Task<wire::BrokerRegistrationResponse> Controller::register_broker(
-    wire::BrokerRegistrationRequest request, int, CallContext context) {
-    auto plan = [&](const ClusterImage& image) {
-        return controller::register_broker(request, controller::Predecessor::may_live,
-                                           options_.cluster_id, quorum_->log_end_offset(), config_,
-                                           image);
-    };
-    auto response = co_await answer<wire::BrokerRegistrationResponse>(plan, context.deadline);
-    co_return response;
-}
-
-io::Task<wire::BrokerHeartbeatResponse> Controller::broker_heartbeat(
-    wire::BrokerHeartbeatRequest request, int, CallContext context) {
-    auto plan = [&](const ClusterImage& image) {
-        return controller::heartbeat(request, true, config_, image);
-    };
-    auto response = co_await answer<wire::BrokerHeartbeatResponse>(plan, context.deadline);
-    co_return response;
-}
-
-io::Task<wire::UnregisterBrokerResponse> Controller::unregister_broker(
-    wire::UnregisterBrokerRequest request, int, CallContext context) {
-    auto plan = [&](const ClusterImage& image) {
-        return controller::unregister_broker(request, config_, image);
-    };
-    auto response = co_await answer<wire::UnregisterBrokerResponse>(plan, context.deadline);
-    co_return response;
 }
 
 wire::DescribeQuorumResponse Controller::describe_quorum(const wire::DescribeQuorumRequest& request,
@@ -450,7 +300,7 @@ io::Task<void> Controller::write_bootstrap() {
     std::string content;
     for (const Bytes& batch : metadata::snapshot_batches(frames, LeaderEpoch(0), WallTime{0}, now))
         content.append(batch.text());
-    const std::string path = state_->bootstrap_path;
+    const std::string path = std::exchange(state_->bootstrap_path, "");
     io::Disk* disk = &ports_.disk;
     IoStatus outcome;
     IoStatus* result = &outcome;
@@ -465,24 +315,28 @@ io::Task<void> Controller::write_bootstrap() {
 
 // Until nothing of this object runs any more.
 io::Task<void> Controller::drain() {
-    if (!state_->writing_bootstrap) co_return;
-    io::Gate idle(ports_.clock);
-    state_->idle_gate = &idle;
-    const Instant never = Instant::never();
-    auto opened = co_await idle.opened(never);
-    static_cast<void>(opened);
-    state_->idle_gate = nullptr;
+    ports_.clock.cancel(state_->tick_timer);
+    for (auto& [broker, gate] : state_->probing) gate->open();
+    while (state_->writing_bootstrap || !state_->probing.empty()) {
+        io::Gate idle(ports_.clock);
+        state_->idle_gate = &idle;
+        const Instant never = Instant::never();
+        auto opened = co_await idle.opened(never);
+        static_cast<void>(opened);
+        state_->idle_gate = nullptr;
+    }
 }
 
+// The local broker is the last one that serves, or was shut down before: nothing is handed over.
 io::Task<void> Controller::stop() {
     const metadata::BrokerImage* self = state_->head.broker(config_.node_id());
-    if (active_ && self && !self->in_controlled_shutdown) {
+    if (active_ && self && !self->fenced && !self->in_controlled_shutdown) {
         std::vector<Record> records{controller::registration_change(*self, 0, 1)};
         controller::broker_leaves(state_->head, self->id, records);
         auto submitted = submit(records);
         if (submitted.ok()) {
-            const Instant never = Instant::never();
-            auto done = co_await settled(never);
+            const Instant patience = ports_.clock.now() + Duration::milliseconds(500);
+            auto done = co_await settled(patience);
             static_cast<void>(done);
         }
     }

@@ -27,27 +27,33 @@
 namespace pabal {
 class Logger;
 }
+
+// The requests that the active controller judges.
+#define PABAL_CONTROLLER_APIS(API)   \
+    API(AllocateProducerIds)         \
+    API(AlterConfigs)                \
+    API(AlterPartition)              \
+    API(AlterPartitionReassignments) \
+    API(BrokerHeartbeat)             \
+    API(BrokerRegistration)          \
+    API(ControllerRegistration)      \
+    API(CreatePartitions)            \
+    API(CreateTopics)                \
+    API(DeleteTopics)                \
+    API(ElectLeaders)                \
+    API(IncrementalAlterConfigs)     \
+    API(ListPartitionReassignments)  \
+    API(UnregisterBroker)            \
+    API(UpdateFeatures)
+
 namespace pabal::wire {
-struct AllocateProducerIdsRequest;
-struct AllocateProducerIdsResponse;
-struct AlterConfigsRequest;
-struct AlterConfigsResponse;
-struct BrokerHeartbeatRequest;
-struct BrokerHeartbeatResponse;
-struct BrokerRegistrationRequest;
-struct BrokerRegistrationResponse;
-struct CreatePartitionsRequest;
-struct CreatePartitionsResponse;
-struct CreateTopicsRequest;
-struct CreateTopicsResponse;
-struct DeleteTopicsRequest;
-struct DeleteTopicsResponse;
+#define PABAL_CONTROLLER_API(Name) \
+    struct Name##Request;          \
+    struct Name##Response;
+PABAL_CONTROLLER_APIS(PABAL_CONTROLLER_API)
+#undef PABAL_CONTROLLER_API
 struct DescribeQuorumRequest;
 struct DescribeQuorumResponse;
-struct IncrementalAlterConfigsRequest;
-struct IncrementalAlterConfigsResponse;
-struct UnregisterBrokerRequest;
-struct UnregisterBrokerResponse;
 }  // namespace pabal::wire
 
 namespace pabal::runtime {
@@ -92,24 +98,18 @@ public:
     const Quorum& quorum() const { return *quorum_; }
     const std::string& cluster_id() const { return options_.cluster_id; }
 
-    io::Task<wire::CreateTopicsResponse> create_topics(wire::CreateTopicsRequest request,
-                                                       int version, CallContext context);
-    io::Task<wire::DeleteTopicsResponse> delete_topics(wire::DeleteTopicsRequest request,
-                                                       int version, CallContext context);
-    io::Task<wire::CreatePartitionsResponse> create_partitions(
-        wire::CreatePartitionsRequest request, int version, CallContext context);
-    io::Task<wire::AlterConfigsResponse> alter_configs(wire::AlterConfigsRequest request,
-                                                       int version, CallContext context);
-    io::Task<wire::IncrementalAlterConfigsResponse> incremental_alter_configs(
-        wire::IncrementalAlterConfigsRequest request, int version, CallContext context);
-    io::Task<wire::AllocateProducerIdsResponse> allocate_producer_ids(
-        wire::AllocateProducerIdsRequest request, int version, CallContext context);
-    io::Task<wire::BrokerRegistrationResponse> register_broker(
-        wire::BrokerRegistrationRequest request, int version, CallContext context);
-    io::Task<wire::BrokerHeartbeatResponse> broker_heartbeat(wire::BrokerHeartbeatRequest request,
-                                                             int version, CallContext context);
-    io::Task<wire::UnregisterBrokerResponse> unregister_broker(
-        wire::UnregisterBrokerRequest request, int version, CallContext context);
+    // Judges the request in the version of its client, and answers once what follows from it is
+    // committed and applied on this node. NOT_CONTROLLER, in the place where the response has its
+    // errors, unless this node is active.
+#define PABAL_CONTROLLER_API(Name)                                                  \
+    io::Task<wire::Name##Response> answer(wire::Name##Request request, int version, \
+                                          CallContext context);
+    PABAL_CONTROLLER_APIS(PABAL_CONTROLLER_API)
+#undef PABAL_CONTROLLER_API
+    // The connection through which the broker sent its heartbeats has ended. Unless it comes back,
+    // its listener is tried: where nobody answers any more the broker is fenced at once.
+    void connection_lost(BrokerId broker, BrokerEpoch epoch);
+
     wire::DescribeQuorumResponse describe_quorum(const wire::DescribeQuorumRequest& request,
                                                  int version) const;
 
@@ -126,13 +126,22 @@ private:
                                  const std::vector<DirectoryId>& directories);
     // Proposes the records of an outcome, after which the next request sees them.
     Status submit(const std::vector<metadata::Record>& records);
+    // The same for records of which any part may stand alone, however many they are.
+    Status submit_in_parts(const std::vector<metadata::Record>& records);
     // The same where it is known what comes of them.
     Status propose(const std::vector<metadata::Record>& records, metadata::ClusterImage next,
                    metadata::ClusterDelta delta);
     // Waits until everything submitted so far is published.
     io::Task<Status> settled(Instant deadline);
     template <class Response, class Plan>
-    io::Task<Response> answer(Plan plan, Instant deadline);
+    io::Task<Response> carry_out(Plan plan, Instant deadline);
+    Error not_active() const;
+    void elect_after_change_of_settings(const std::vector<metadata::Record>& records);
+    void fence(BrokerId broker, std::string_view why);
+    void suspect(BrokerId broker);
+    io::Task<void> probe(BrokerId broker, BrokerEpoch epoch);
+    void arm_tick();
+    void tick();
     void wake_waiters();
     io::Task<void> drain();
     io::Task<void> write_bootstrap();

@@ -61,23 +61,23 @@ io::Task<void> live(runtime::Quorum* quorum, runtime::MetadataPublisher* publish
         topic.num_partitions = 1 + i % 3;
         topic.replication_factor = 1;
         if (i % 2 == 0) topic.configs.push_back({"retention.ms", "60000"});
-        auto created = co_await controller->create_topics(create, 7, call);
+        auto created = co_await controller->answer(create, 7, call);
         check(created.topics.at(0).error_code);
     }
     wire::DeleteTopicsRequest remove;
     remove.topics.emplace_back().name = prefix + "3";
-    auto removed = co_await controller->delete_topics(remove, 6, call);
+    auto removed = co_await controller->answer(remove, 6, call);
     check(removed.responses.at(0).error_code);
     wire::IncrementalAlterConfigsRequest alter;
     auto& resource = alter.resources.emplace_back();
     resource.resource_type = 4;
     resource.configs.push_back({"log.retention.ms", 0, "7200000"});
-    auto altered = co_await controller->incremental_alter_configs(alter, 1, call);
+    auto altered = co_await controller->answer(alter, 1, call);
     check(altered.responses.at(0).error_code);
     wire::AllocateProducerIdsRequest ids;
     ids.broker_id = BrokerId(0);
     ids.broker_epoch = controller->broker_epoch();
-    auto allocated = co_await controller->allocate_producer_ids(ids, 0, call);
+    auto allocated = co_await controller->answer(ids, 0, call);
     check(allocated.error_code);
 
     co_await controller->stop();

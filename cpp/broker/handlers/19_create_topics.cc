@@ -13,7 +13,7 @@ io::Task<wire::CreateTopicsResponse> handle_create_topics(Context* context, Requ
                                                           wire::CreateTopicsRequest message) {
     runtime::CallContext call = control_call(*context, message.timeout_ms);
     wire::CreateTopicsResponse response =
-        co_await context->controller.create_topics(std::move(message), request->version, call);
+        co_await context->controller.answer(std::move(message), request->version, call);
     for (const auto& topic : response.topics) request->failed(topic.error_code);
     co_return response;
 }

@@ -9,7 +9,7 @@ io::Task<wire::DeleteTopicsResponse> handle_delete_topics(Context* context, Requ
                                                           wire::DeleteTopicsRequest message) {
     runtime::CallContext call = control_call(*context, message.timeout_ms);
     wire::DeleteTopicsResponse response =
-        co_await context->controller.delete_topics(std::move(message), request->version, call);
+        co_await context->controller.answer(std::move(message), request->version, call);
     for (const auto& topic : response.responses) request->failed(topic.error_code);
     co_return response;
 }

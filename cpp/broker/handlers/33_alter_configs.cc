@@ -10,7 +10,7 @@ io::Task<wire::AlterConfigsResponse> handle_alter_configs(Context* context, Requ
                                                           wire::AlterConfigsRequest message) {
     runtime::CallContext call = control_call(*context, 0);
     wire::AlterConfigsResponse response =
-        co_await context->controller.alter_configs(std::move(message), request->version, call);
+        co_await context->controller.answer(std::move(message), request->version, call);
     for (auto& resource : response.responses) {
         // Brokers answer so for another broker's settings; controllers say that it is unknown.
         if (resource.error_code == ErrorCode::broker_id_not_registered)

@@ -9,7 +9,7 @@ io::Task<wire::CreatePartitionsResponse> handle_create_partitions(
     Context* context, RequestContext* request, wire::CreatePartitionsRequest message) {
     runtime::CallContext call = control_call(*context, message.timeout_ms);
     wire::CreatePartitionsResponse response =
-        co_await context->controller.create_partitions(std::move(message), request->version, call);
+        co_await context->controller.answer(std::move(message), request->version, call);
     for (const auto& topic : response.results) request->failed(topic.error_code);
     co_return response;
 }

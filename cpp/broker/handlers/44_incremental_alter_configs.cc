@@ -9,7 +9,7 @@ io::Task<wire::IncrementalAlterConfigsResponse> handle_incremental_alter_configs
     Context* context, RequestContext* request, wire::IncrementalAlterConfigsRequest message) {
     runtime::CallContext call = control_call(*context, 0);
     wire::IncrementalAlterConfigsResponse response =
-        co_await context->controller.incremental_alter_configs(std::move(message), request->version,
+        co_await context->controller.answer(std::move(message), request->version,
                                                                call);
     for (auto& resource : response.responses) {
         // Brokers answer so for another broker's settings; controllers say that it is unknown.

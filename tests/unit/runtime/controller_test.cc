@@ -23,7 +23,7 @@ wire::CreateTopicsRequest topic_request(std::string name, std::int32_t partition
 ErrorCode create(MetadataWorld& world, std::string name, std::int32_t partitions = 1) {
     auto request = topic_request(std::move(name), partitions);
     auto response = world.run<wire::CreateTopicsResponse>(
-        [&] { return world.controller().create_topics(request, 7, CallContext()); });
+        [&] { return world.controller().answer(request, 7, CallContext()); });
     return response.topics.at(0).error_code;
 }
 
@@ -60,7 +60,7 @@ TEST(Controller, two_requests_at_once_cannot_create_one_topic_twice) {
     std::vector<ErrorCode> codes;
     auto ask = [](Controller* controller, std::vector<ErrorCode>* answered) -> io::Task<void> {
         auto request = topic_request("orders");
-        auto response = co_await controller->create_topics(request, 7, CallContext());
+        auto response = co_await controller->answer(request, 7, CallContext());
         answered->push_back(response.topics.at(0).error_code);
     };
     world.process().clock().post([&] {
@@ -90,7 +90,7 @@ TEST(Controller, subscribers_hear_of_everything_once_and_in_order) {
     wire::DeleteTopicsRequest request;
     request.topics.emplace_back().name = "a";
     world.run<wire::DeleteTopicsResponse>(
-        [&] { return world.controller().delete_topics(request, 6, CallContext()); });
+        [&] { return world.controller().answer(request, 6, CallContext()); });
     EXPECT_EQ(heard, (std::vector<std::string>{"+a", "+b", "-a"}));
 }
 
@@ -127,7 +127,7 @@ TEST(Controller, what_was_answered_survives_losses_of_power) {
             auto ask = [](Controller* controller, std::string name,
                           std::set<std::string>* answered) -> io::Task<void> {
                 auto request = topic_request(name, 2);
-                auto response = co_await controller->create_topics(request, 7, CallContext());
+                auto response = co_await controller->answer(request, 7, CallContext());
                 if (response.topics.at(0).error_code == ErrorCode::none) answered->insert(name);
             };
             for (int i = 0; i < 8; ++i) {
@@ -189,7 +189,7 @@ TEST(Controller, producer_ids_are_never_given_twice) {
         request.broker_id = BrokerId(0);
         request.broker_epoch = world.controller().broker_epoch();
         auto response = world.run<wire::AllocateProducerIdsResponse>(
-            [&] { return world.controller().allocate_producer_ids(request, 0, CallContext()); });
+            [&] { return world.controller().answer(request, 0, CallContext()); });
         EXPECT_EQ(response.error_code, ErrorCode::none);
         EXPECT_EQ(response.producer_id_start, next);
         EXPECT_EQ(response.producer_id_len, 1000);
@@ -223,7 +223,7 @@ TEST(Controller, a_request_that_is_not_committed_in_time_says_so) {
     CallContext context;
     context.deadline = world.process().clock().now() + Duration::seconds(1);
     auto response = world.run<wire::CreateTopicsResponse>(
-        [&] { return world.controller().create_topics(request, 7, context); });
+        [&] { return world.controller().answer(request, 7, context); });
     EXPECT_EQ(response.topics.at(0).error_code, ErrorCode::request_timed_out);
     ASSERT_TRUE(world.wait([&] { return world.image().topic("orders") != nullptr; }));
 }

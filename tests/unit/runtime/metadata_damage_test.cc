@@ -22,7 +22,7 @@ void create_topics(MetadataWorld& world, int count) {
         topic.num_partitions = 1;
         topic.replication_factor = 1;
         auto response = world.run<wire::CreateTopicsResponse>(
-            [&] { return world.controller().create_topics(request, 7, CallContext()); });
+            [&] { return world.controller().answer(request, 7, CallContext()); });
         ASSERT_EQ(response.topics.at(0).error_code, ErrorCode::none);
     }
 }
