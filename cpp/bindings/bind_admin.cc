@@ -93,21 +93,23 @@ public:
                                   std::to_string(replication_factor));
         }
         auto result =
-            live().create_topic({std::move(name), partitions,
-                                 static_cast<std::int16_t>(replication_factor), std::move(configs)},
-                                duration(timeout));
+            live().ask(&client::Admin::create_topic,
+                       {std::move(name), partitions, static_cast<std::int16_t>(replication_factor),
+                        std::move(configs)},
+                       duration(timeout));
         return value_of(result).value().text();
     }
     void delete_topic(std::string name, double timeout) {
-        auto result = live().delete_topic(std::move(name), duration(timeout));
+        auto result = live().ask(&client::Admin::delete_topic, std::move(name), duration(timeout));
         check(result);
     }
     Topic describe_topic(std::string name, double timeout) {
-        auto result = live().describe_topic(std::move(name), duration(timeout));
+        auto result =
+            live().ask(&client::Admin::describe_topic, std::move(name), duration(timeout));
         return topic(value_of(result));
     }
     std::vector<std::pair<std::string, std::string>> list_topics(double timeout) {
-        auto result = live().list_topics(duration(timeout));
+        auto result = live().ask(&client::Admin::list_topics, duration(timeout));
         std::vector<std::pair<std::string, std::string>> names;
         for (const auto& description : value_of(result)) {
             if (description.internal) continue;
@@ -116,12 +118,14 @@ public:
         return names;
     }
     void create_partitions(std::string topic, int count, double timeout) {
-        auto result = live().create_partitions(std::move(topic), count, duration(timeout));
+        auto result = live().ask(&client::Admin::create_partitions, std::move(topic), count,
+                                 duration(timeout));
         check(result);
     }
     std::vector<Setting> describe_configs(int resource, std::string name, double timeout) {
-        auto result = live().describe_configs(static_cast<client::ConfigResource>(resource),
-                                              std::move(name), duration(timeout));
+        auto result = live().ask(&client::Admin::describe_configs,
+                                 static_cast<client::ConfigResource>(resource), std::move(name),
+                                 duration(timeout));
         std::vector<Setting> settings;
         for (auto& config : value_of(result)) {
             settings.emplace_back(std::move(config.name), std::move(config.value), config.source,
@@ -132,12 +136,14 @@ public:
     void alter_configs(int resource, std::string name,
                        std::vector<std::pair<std::string, std::optional<std::string>>> changes,
                        double timeout) {
-        auto result = live().alter_configs(static_cast<client::ConfigResource>(resource),
-                                           std::move(name), std::move(changes), duration(timeout));
+        auto result =
+            live().ask(&client::Admin::alter_configs, static_cast<client::ConfigResource>(resource),
+                       std::move(name), std::move(changes), duration(timeout));
         check(result);
     }
     Offsets list_offsets(std::string topic, std::int64_t timestamp, double timeout) {
-        auto result = live().list_offsets(std::move(topic), timestamp, duration(timeout));
+        auto result = live().ask(&client::Admin::list_offsets, std::move(topic), timestamp,
+                                 duration(timeout));
         return offsets(value_of(result));
     }
     Offsets delete_records(std::string topic, const Offsets& before, double timeout) {
@@ -145,12 +151,13 @@ public:
         for (const auto& [partition, offset] : before) {
             asked.push_back({PartitionIndex(partition), Offset(offset)});
         }
-        auto result = live().delete_records(std::move(topic), std::move(asked), duration(timeout));
+        auto result = live().ask(&client::Admin::delete_records, std::move(topic), std::move(asked),
+                                 duration(timeout));
         return offsets(value_of(result));
     }
     std::vector<std::tuple<std::string, std::string, std::string, std::string>> list_groups(
         double timeout) {
-        auto result = live().list_groups(duration(timeout));
+        auto result = live().ask(&client::Admin::list_groups, duration(timeout));
         std::vector<std::tuple<std::string, std::string, std::string, std::string>> groups;
         for (auto& group : value_of(result)) {
             groups.emplace_back(std::move(group.id), std::move(group.type),
@@ -161,7 +168,7 @@ public:
     // type, state, assignor, coordinator, epoch, members.
     std::tuple<std::string, std::string, std::string, int, int, std::vector<Member>> describe_group(
         std::string id, double timeout) {
-        auto result = live().describe_group(std::move(id), duration(timeout));
+        auto result = live().ask(&client::Admin::describe_group, std::move(id), duration(timeout));
         client::GroupDescription group = value_of(result);
         std::vector<Member> members;
         for (auto& member : group.members) {
@@ -182,7 +189,8 @@ public:
     }
     std::vector<std::tuple<std::string, int, std::int64_t>> committed_offsets(std::string group,
                                                                               double timeout) {
-        auto result = live().committed_offsets(std::move(group), duration(timeout));
+        auto result =
+            live().ask(&client::Admin::committed_offsets, std::move(group), duration(timeout));
         std::vector<std::tuple<std::string, int, std::int64_t>> committed;
         for (auto& offset : value_of(result)) {
             committed.emplace_back(std::move(offset.topic), offset.partition.value(),
@@ -190,8 +198,28 @@ public:
         }
         return committed;
     }
+    void commit_offsets(std::string group,
+                        const std::vector<std::tuple<std::string, int, std::int64_t>>& offsets,
+                        double timeout) {
+        std::vector<client::CommittedOffset> asked;
+        for (const auto& [topic, partition, offset] : offsets) {
+            if (offset < 0)
+                throw py::value_error("an offset is 0 or more, not " + std::to_string(offset));
+            asked.push_back({topic, PartitionIndex(partition), Offset(offset)});
+        }
+        auto result = live().ask(&client::Admin::commit_offsets, std::move(group), std::move(asked),
+                                 duration(timeout));
+        check(result);
+    }
+    void delete_offsets(std::string group, std::string topic, const std::vector<int>& partitions,
+                        double timeout) {
+        std::vector<PartitionIndex> asked(partitions.begin(), partitions.end());
+        auto result = live().ask(&client::Admin::delete_offsets, std::move(group), std::move(topic),
+                                 std::move(asked), duration(timeout));
+        check(result);
+    }
     void delete_group(std::string id, double timeout) {
-        auto result = live().delete_group(std::move(id), duration(timeout));
+        auto result = live().ask(&client::Admin::delete_group, std::move(id), duration(timeout));
         check(result);
     }
     void close() {
@@ -254,6 +282,10 @@ void bind_admin(py::module_& module) {
         .def("describe_group", &Admin::describe_group, py::arg("id"), py::arg("timeout") = 30.0)
         .def("committed_offsets", &Admin::committed_offsets, py::arg("group"),
              py::arg("timeout") = 30.0)
+        .def("commit_offsets", &Admin::commit_offsets, py::arg("group"), py::arg("offsets"),
+             py::arg("timeout") = 30.0)
+        .def("delete_offsets", &Admin::delete_offsets, py::arg("group"), py::arg("topic"),
+             py::arg("partitions"), py::arg("timeout") = 30.0)
         .def("delete_group", &Admin::delete_group, py::arg("id"), py::arg("timeout") = 30.0)
         .def("close", &Admin::close);
 }

@@ -126,6 +126,13 @@ public:
     // Of every partition that the group has committed.
     io::Task<Result<std::vector<CommittedOffset>>> committed_offsets(std::string group,
                                                                      Duration timeout);
+    // Where the group goes on, as if it had committed that. Errors: non_empty_group while it has
+    // members; unknown_topic_or_partition.
+    io::Task<Status> commit_offsets(std::string group, std::vector<CommittedOffset> offsets,
+                                    Duration timeout);
+    // Errors: group_id_not_found; group_subscribed_to_topic while members read it.
+    io::Task<Status> delete_offsets(std::string group, std::string topic,
+                                    std::vector<PartitionIndex> partitions, Duration timeout);
     // Errors: group_id_not_found; non_empty_group while it has members.
     io::Task<Status> delete_group(std::string id, Duration timeout);
     void close();
@@ -137,6 +144,9 @@ private:
     // The same, at one broker, whose address the last answer of Metadata or FindCoordinator told.
     template <class Response, class Request>
     io::Task<Result<Response>> call_at(BrokerId broker, Request request, Instant deadline);
+    template <class Response, class Request, class CodeOf>
+    io::Task<Result<Response>> call_coordinator(std::string group, Request request, CodeOf code_of,
+                                                Instant deadline);
     io::Task<Status> connect(Instant deadline);
     io::Task<Result<GroupDescription>> describe_classic_group(std::string id, BrokerId coordinator,
                                                               Instant deadline);

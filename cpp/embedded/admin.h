@@ -1,15 +1,17 @@
 // client::Admin on a thread of its own, for callers that wait: each call is a future. The calls are
-// carried out one after the other.
+// carried out one after the other, since the client has one connection with one request under way.
 #pragma once
 
+#include <functional>
 #include <future>
 #include <memory>
-#include <string>
+#include <tuple>
+#include <type_traits>
+#include <utility>
 #include <vector>
 
-#include "base/result.h"
-#include "base/time.h"
 #include "client/admin.h"
+#include "io/task.h"
 
 namespace pabal::embedded {
 
@@ -21,29 +23,31 @@ public:
     Admin(const Admin&) = delete;
     Admin& operator=(const Admin&) = delete;
 
-    std::future<Result<TopicId>> create_topic(client::NewTopic topic, Duration timeout);
-    std::future<Status> delete_topic(std::string name, Duration timeout);
-    std::future<Result<client::TopicDescription>> describe_topic(std::string name,
-                                                                 Duration timeout);
-    std::future<Result<std::vector<client::TopicDescription>>> list_topics(Duration timeout);
-    std::future<Status> create_partitions(std::string topic, std::int32_t count, Duration timeout);
-    std::future<Result<std::vector<client::Config>>> describe_configs(
-        client::ConfigResource resource, std::string name, Duration timeout);
-    std::future<Status> alter_configs(
-        client::ConfigResource resource, std::string name,
-        std::vector<std::pair<std::string, std::optional<std::string>>> changes, Duration timeout);
-    std::future<Result<std::vector<client::PartitionOffset>>> list_offsets(std::string topic,
-                                                                           std::int64_t timestamp,
-                                                                           Duration timeout);
-    std::future<Result<std::vector<client::PartitionOffset>>> delete_records(
-        std::string topic, std::vector<client::PartitionOffset> before, Duration timeout);
-    std::future<Result<std::vector<client::GroupListing>>> list_groups(Duration timeout);
-    std::future<Result<client::GroupDescription>> describe_group(std::string id, Duration timeout);
-    std::future<Result<std::vector<client::CommittedOffset>>> committed_offsets(std::string group,
-                                                                                Duration timeout);
-    std::future<Status> delete_group(std::string id, Duration timeout);
+    // One call of the client: ask(&client::Admin::delete_topic, name, timeout).
+    template <class T, class... Parameters>
+    std::future<T> ask(io::Task<T> (client::Admin::*call)(Parameters...),
+                       std::type_identity_t<Parameters>... arguments) {
+        auto result = std::make_shared<std::promise<T>>();
+        auto future = result->get_future();
+        post([this, call, result,
+              held = std::make_tuple(std::move(arguments)...)](client::Admin* admin) mutable {
+            auto begin = [&](auto&... each) { return (admin->*call)(std::move(each)...); };
+            io::detach(finish<T>(std::apply(begin, held), result));
+        });
+        return future;
+    }
 
 private:
+    template <class T>
+    io::Task<void> finish(io::Task<T> task, std::shared_ptr<std::promise<T>> result) {
+        auto value = co_await task;
+        ended();
+        result->set_value(std::move(value));
+    }
+    // Begins `call` on the shard when those before it have ended.
+    void post(std::function<void(client::Admin* admin)> call);
+    void ended();
+
     struct Parts;
     std::unique_ptr<Parts> parts_;
 };
