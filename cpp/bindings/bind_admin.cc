@@ -62,7 +62,9 @@ Topic topic(const client::TopicDescription& description) {
 }
 
 // name, value, source, read only, sensitive.
-using Setting = std::tuple<std::string, std::optional<std::string>, int, bool, bool>;
+using Synonym = std::tuple<std::string, std::optional<std::string>, int>;
+using Setting =
+    std::tuple<std::string, std::optional<std::string>, int, bool, bool, std::vector<Synonym>>;
 // partition, offset.
 using Offsets = std::vector<std::pair<int, std::int64_t>>;
 // id, instance id, client id, host, assignment.
@@ -108,11 +110,11 @@ public:
             live().ask(&client::Admin::describe_topic, std::move(name), duration(timeout));
         return topic(value_of(result));
     }
-    std::vector<std::pair<std::string, std::string>> list_topics(double timeout) {
+    std::vector<std::pair<std::string, std::string>> list_topics(double timeout, bool internal) {
         auto result = live().ask(&client::Admin::list_topics, duration(timeout));
         std::vector<std::pair<std::string, std::string>> names;
         for (const auto& description : value_of(result)) {
-            if (description.internal) continue;
+            if (description.internal && !internal) continue;
             names.emplace_back(description.name, description.id.value().text());
         }
         return names;
@@ -128,8 +130,13 @@ public:
                                  duration(timeout));
         std::vector<Setting> settings;
         for (auto& config : value_of(result)) {
+            std::vector<Synonym> synonyms;
+            for (auto& synonym : config.synonyms) {
+                synonyms.emplace_back(std::move(synonym.name), std::move(synonym.value),
+                                      synonym.source);
+            }
             settings.emplace_back(std::move(config.name), std::move(config.value), config.source,
-                                  config.read_only, config.sensitive);
+                                  config.read_only, config.sensitive, std::move(synonyms));
         }
         return settings;
     }
@@ -267,7 +274,8 @@ void bind_admin(py::module_& module) {
              py::arg("replication_factor"), py::arg("configs"), py::arg("timeout"))
         .def("delete_topic", &Admin::delete_topic, py::arg("name"), py::arg("timeout"))
         .def("describe_topic", &Admin::describe_topic, py::arg("name"), py::arg("timeout") = 30.0)
-        .def("list_topics", &Admin::list_topics, py::arg("timeout") = 30.0)
+        .def("list_topics", &Admin::list_topics, py::arg("timeout") = 30.0,
+             py::arg("internal") = false)
         .def("create_partitions", &Admin::create_partitions, py::arg("topic"), py::arg("count"),
              py::arg("timeout") = 30.0)
         .def("describe_configs", &Admin::describe_configs, py::arg("resource"), py::arg("name"),

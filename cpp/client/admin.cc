@@ -238,6 +238,7 @@ io::Task<Result<std::vector<Config>>> Admin::describe_configs(ConfigResource res
                                                               std::string name, Duration timeout) {
     const Instant deadline = clock_->now() + timeout;
     wire::DescribeConfigsRequest request;
+    request.include_synonyms = true;
     auto& asked = request.resources.emplace_back();
     asked.resource_type = static_cast<std::int8_t>(resource);
     asked.resource_name = name;
@@ -261,8 +262,15 @@ io::Task<Result<std::vector<Config>>> Admin::describe_configs(ConfigResource res
     if (!status.ok()) co_return status.error();
     std::vector<Config> configs;
     for (auto& config : result.configs) {
-        configs.push_back({std::move(config.name), std::move(config.value), config.config_source,
-                           config.read_only, config.is_sensitive});
+        Config& told = configs.emplace_back();
+        told.name = std::move(config.name);
+        told.value = std::move(config.value);
+        told.source = config.config_source;
+        told.read_only = config.read_only;
+        told.sensitive = config.is_sensitive;
+        for (auto& synonym : config.synonyms)
+            told.synonyms.push_back(
+                {std::move(synonym.name), std::move(synonym.value), synonym.source});
     }
     co_return configs;
 }

@@ -45,12 +45,19 @@ struct TopicDescription {
 // What settings belong to, with Kafka's numbers.
 enum class ConfigResource : std::int8_t { topic = 2, broker = 4 };
 
+struct ConfigSynonym {
+    std::string name;
+    std::optional<std::string> value;
+    std::int8_t source = 0;
+};
+
 struct Config {
     std::string name;
     std::optional<std::string> value;  // None for a secret.
     std::int8_t source = 0;  // DescribeConfigs' number: 1 topic, 2 to 4 broker, 5 default.
     bool read_only = false;
     bool sensitive = false;
+    std::vector<ConfigSynonym> synonyms;  // What would be in force, in turn; the first one is.
 };
 
 struct PartitionOffset {

@@ -20,8 +20,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     pabal ...
     0
     """
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    if words and words[0].startswith("kafka-"):
+        from pabal.kafka_tools import main as kafka_tool
+
+        return kafka_tool(words[0], words[1:])
     parser = _parser()
-    options = parser.parse_args(arguments)
+    options = parser.parse_args(words)
     if options.version:
         from pabal.version import __version__
 
@@ -45,7 +50,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
-        prog="pabal", description="A Kafka-compatible distributed event log."
+        prog="pabal",
+        description="A Kafka-compatible distributed event log.",
+        epilog="Kafka's own spellings work too: pabal kafka-topics --help, likewise "
+        "kafka-configs, kafka-consumer-groups, kafka-get-offsets.",
     )
     parser.add_argument("--version", action="store_true", help="print the version and exit")
     commands = parser.add_subparsers(dest="command", metavar="COMMAND")
@@ -111,10 +119,25 @@ def _add_topic(commands: Commands) -> None:
 
 
 def _add_group(commands: Commands) -> None:
-    group = _family(commands, "group", "list, describe and delete consumer groups")
+    group = _family(commands, "group", "list, describe, reset and delete consumer groups")
     _admin_command(group, "list", "print all groups and their states")
     describe = _admin_command(group, "describe", "print who reads what, and how far behind")
     describe.add_argument("names", nargs="+", metavar="GROUP")
+    reset = _admin_command(group, "reset", "let a group without members go on elsewhere")
+    reset.add_argument("name", metavar="GROUP")
+    reset.add_argument(
+        "topics",
+        nargs="*",
+        metavar="TOPIC[:PARTITION,...]",
+        help="default: all that the group has committed",
+    )
+    reset.add_argument(
+        "--to",
+        required=True,
+        metavar="PLACE",
+        help="earliest, latest, an offset, +N or -N records, or a time like 2026-11-21T10:00:00Z",
+    )
+    reset.add_argument("--dry-run", action="store_true", help="only print the new offsets")
     delete = _admin_command(group, "delete", "delete groups with their offsets")
     delete.add_argument("names", nargs="+", metavar="GROUP")
 

@@ -28,6 +28,7 @@ __all__ = [
     "group_delete",
     "group_describe",
     "group_list",
+    "group_reset",
     "topic_alter",
     "topic_create",
     "topic_delete",
@@ -228,6 +229,62 @@ def group_describe(options: Namespace) -> int:
     return 0
 
 
+def group_reset(options: Namespace) -> int:
+    """Let a group go on elsewhere."""
+    from pabal.group import Group
+    from pabal.reset import parse_place
+
+    places: dict[tuple[str, int], int] = {}
+    try:
+        to = parse_place(options.to)
+        topics = [topic_partitions(word) for word in options.topics]
+        with _admin(options) as admin:
+            group = Group(lambda: admin, options.name)
+            for topic, partitions in topics:
+                with _nearest_topic(admin, topic):
+                    new = group.reset(
+                        topic,
+                        to=to,
+                        partitions=partitions,
+                        dry_run=options.dry_run,
+                        timeout=options.timeout,
+                    )
+                places.update(new)
+            if not topics:
+                places = group.reset(to=to, dry_run=options.dry_run, timeout=options.timeout)
+    except ValueError as error:
+        raise PabalError(str(error)) from error
+    if options.json:
+        return _print_json(
+            [
+                {"topic": topic, "partition": partition, "offset": offset}
+                for (topic, partition), offset in places.items()
+            ]
+        )
+    _print_table(
+        ("TOPIC", "PARTITION", "OFFSET"),
+        [(topic, str(partition), str(offset)) for (topic, partition), offset in places.items()],
+    )
+    return 0
+
+
+def topic_partitions(word: str) -> tuple[str, list[int] | None]:
+    """``orders:0,2`` taken apart; None stands for all partitions.
+
+    Examples
+    --------
+    >>> topic_partitions("orders:0,2"), topic_partitions("orders")
+    (('orders', [0, 2]), ('orders', None))
+    """
+    topic, colon, numbers = word.partition(":")
+    if not colon:
+        return topic, None
+    try:
+        return topic, [int(number) for number in numbers.split(",")]
+    except ValueError:
+        raise PabalError(f"partitions are written {topic}:0,1, not {word}") from None
+
+
 def group_delete(options: Namespace) -> int:
     """Delete groups with their offsets."""
     with _admin(options) as admin:
@@ -251,7 +308,7 @@ def config_get(options: Namespace) -> int:
             raise PabalError(f"a {options.resource} has no setting {key}{_nearest(key, known)}")
     shown = [
         (name, None if secret else value, _SOURCES.get(source, "unknown"))
-        for name, value, source, _read_only, secret in sorted(configs)
+        for name, value, source, _read_only, secret, _synonyms in sorted(configs)
         if (name in options.keys if options.keys else options.all or source != _DEFAULT)
     ]
     if options.json:

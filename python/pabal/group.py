@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import html
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from pabal.duration import Duration, seconds
 from pabal.errors import UnknownTopicOrPartitionError
+from pabal.reset import Place, new_offsets
 
 if TYPE_CHECKING:
     from pabal import _core
@@ -170,6 +171,69 @@ class Group:
     def lag(self) -> int:
         """How many offsets the group is behind in all partitions that it has committed."""
         return sum(partition.lag or 0 for partition in self.partitions())
+
+    def reset(
+        self,
+        *topics: str,
+        to: Place,
+        partitions: Iterable[int] | None = None,
+        dry_run: bool = False,
+        timeout: Duration = 30.0,
+    ) -> dict[tuple[str, int], int]:
+        """Let the group, which must have no members, go on elsewhere.
+
+        Parameters
+        ----------
+        *topics : str
+            Which topics; without any, all that the group has committed.
+        to : "earliest", "latest", "current", int, datetime, timedelta or pabal.reset.Shift
+            The log's start or end, where the group stands, an offset, the first record at or after
+            a time or so long ago, or so many records on. An offset outside of the log becomes the
+            nearest one inside.
+        partitions : iterable of int, optional
+            Which partitions of each topic; all by default.
+        dry_run : bool
+            Only say what would become of it.
+
+        Returns
+        -------
+        dict of (str, int) to int
+            The new offset of each partition.
+
+        Raises
+        ------
+        pabal.errors.NonEmptyGroupError
+            If the group has members.
+
+        Examples
+        --------
+        >>> from pabal import Cluster
+        >>> with Cluster() as cluster:
+        ...     topic = cluster.create_topic("orders", partitions=2)
+        ...     cluster.group("readers").reset("orders", to="earliest")
+        {('orders', 0): 0, ('orders', 1): 0}
+        """
+        limit = seconds(timeout, "timeout")
+        admin = self._admin()
+        committed: dict[str, dict[int, int]] = {}
+        for topic, partition, offset in admin.committed_offsets(self._id, limit):
+            committed.setdefault(topic, {})[partition] = offset
+        chosen = None if partitions is None else list(partitions)
+        places: dict[tuple[str, int], int] = {}
+        for topic in topics or committed:
+            stands = committed.get(topic, {})
+            which = chosen if chosen is not None or topics else stands
+            offsets = new_offsets(
+                admin, topic, to, partitions=which, committed=stands, timeout=limit
+            )
+            places.update({(topic, partition): at for partition, at in offsets.items()})
+        if not dry_run:
+            admin.commit_offsets(
+                self._id,
+                [(topic, partition, at) for (topic, partition), at in places.items()],
+                limit,
+            )
+        return places
 
     def delete(self, *, timeout: Duration = 30.0) -> None:
         """Delete the group with its offsets.
