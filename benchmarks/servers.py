@@ -66,7 +66,8 @@ class Pabal:
             "log.dirs": self._directory,
             **self._config,
         }
-        self._process = ServerProcess(properties, 60)
+        self._process = ServerProcess(properties)
+        self._process.wait(60)
         self._port = self._process.port
 
     def stop(self) -> None:

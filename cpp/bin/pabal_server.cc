@@ -10,6 +10,7 @@
 #include <cstring>
 #include <map>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -95,12 +96,16 @@ int main(int argument_count, char** arguments) {
     std::string config_path;
     std::vector<std::string> overrides;
     std::string level_name = "info";
+    std::optional<std::string> cluster_id;
     int ready_descriptor = 1;
     app.add_option("--config", config_path, "The properties file, as Kafka's server.properties");
     app.add_option("--override", overrides, "NAME=VALUE, over what the file says; may be repeated")
         ->expected(1)
         ->multi_option_policy(CLI::MultiOptionPolicy::TakeAll)
         ->allow_extra_args(false);
+    app.add_option("--cluster-id", cluster_id,
+                   "The cluster that this broker belongs to: given to log directories that are "
+                   "empty, demanded of others");
     app.add_option("--log-level", level_name, "What is logged to stderr")
         ->check(CLI::IsMember({"debug", "info", "warning", "error"}));
     app.add_option("--ready-fd", ready_descriptor,
@@ -126,10 +131,13 @@ int main(int argument_count, char** arguments) {
     auto properties = gather(config_path, overrides);
     if (!properties.ok()) return refuse(properties.error().message);
     volatile sig_atomic_t failed = 0;
-    auto made = pabal::embedded::Broker::make(*properties, log, [&failed](const std::string&) {
+    pabal::embedded::BrokerOptions options;
+    options.cluster_id = cluster_id;
+    options.on_failure = [&failed](const std::string&) {
         failed = 1;
         kill(getpid(), SIGTERM);
-    });
+    };
+    auto made = pabal::embedded::Broker::make(*properties, log, std::move(options));
     if (!made.ok()) return refuse(made.error().message);
     std::unique_ptr<pabal::embedded::Broker> broker = std::move(*made);
 

@@ -119,6 +119,20 @@ public:
         }
         return names;
     }
+    // The internal ones, too.
+    std::vector<Topic> describe_topics(double timeout) {
+        auto result = live().ask(&client::Admin::list_topics, duration(timeout));
+        std::vector<Topic> topics;
+        for (auto& description : value_of(result)) topics.push_back(topic(std::move(description)));
+        return topics;
+    }
+    // Leader, leader epoch, high watermark.
+    std::tuple<int, int, std::int64_t> quorum(double timeout) {
+        auto result = live().ask(&client::Admin::describe_quorum, duration(timeout));
+        const client::QuorumDescription description = value_of(result);
+        return {description.leader.value(), description.leader_epoch.value(),
+                description.high_watermark.value()};
+    }
     void create_partitions(std::string topic, int count, double timeout) {
         auto result = live().ask(&client::Admin::create_partitions, std::move(topic), count,
                                  duration(timeout));
@@ -295,6 +309,8 @@ void bind_admin(py::module_& module) {
         .def("delete_offsets", &Admin::delete_offsets, py::arg("group"), py::arg("topic"),
              py::arg("partitions"), py::arg("timeout") = 30.0)
         .def("delete_group", &Admin::delete_group, py::arg("id"), py::arg("timeout") = 30.0)
+        .def("describe_topics", &Admin::describe_topics, py::arg("timeout") = 30.0)
+        .def("quorum", &Admin::quorum, py::arg("timeout") = 30.0)
         .def("close", &Admin::close);
 }
 

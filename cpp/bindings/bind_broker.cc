@@ -7,6 +7,7 @@
 #include "bindings/module.h"
 #include "bindings/waiting.h"
 #include "embedded/broker.h"
+#include "embedded/world.h"
 
 namespace py = pybind11;
 
@@ -34,13 +35,37 @@ private:
     std::deque<std::string> lines_;
 };
 
+// What the brokers of one cluster share.
+class World {
+public:
+    void place(int broker, std::uint16_t port) { world_->wires->place(BrokerId(broker), port); }
+    void cut(int from, int to) { world_->wires->cut(BrokerId(from), BrokerId(to)); }
+    void delay(int from, int to, double by) {
+        world_->wires->delay(BrokerId(from), BrokerId(to), duration(by));
+    }
+    void heal() { world_->wires->heal(); }
+    void advance(double by) {
+        py::gil_scoped_release released;
+        world_->policy_time->advance(duration(by));
+    }
+    const std::shared_ptr<embedded::World>& get() const { return world_; }
+
+private:
+    std::shared_ptr<embedded::World> world_ = std::make_shared<embedded::World>();
+};
+
 class Broker {
 public:
-    Broker(const std::map<std::string, std::string>& properties, double timeout, bool temporary)
+    Broker(const std::map<std::string, std::string>& properties, const World& world, bool temporary,
+           std::optional<std::string> cluster_id)
         : pid_(getpid()), log_(std::make_unique<LogTail>()) {
         {
             py::gil_scoped_release released;
-            auto made = embedded::Broker::make(properties, Logger(*log_), {}, temporary);
+            embedded::BrokerOptions options;
+            options.temporary = temporary;
+            options.world = world.get();
+            options.cluster_id = std::move(cluster_id);
+            auto made = embedded::Broker::make(properties, Logger(*log_), std::move(options));
             if (made.ok()) {
                 broker_ = std::move(*made);
             } else {
@@ -48,10 +73,13 @@ public:
             }
         }
         if (!broker_) raise(refused_);
-        auto started = broker_->start();
+        started_ = broker_->start();
+    }
+    // Until clients are served.
+    void wait(double timeout) {
         bool ready = false;
         try {
-            ready = wait_until_ready(started, timeout);
+            ready = wait_until_ready(started_, timeout);
         } catch (...) {
             kill();
             throw;
@@ -61,7 +89,7 @@ public:
             PyErr_SetString(PyExc_TimeoutError, "the broker does not serve in time");
             throw py::error_already_set();
         }
-        const Status status = started.get();
+        const Status status = started_.get();
         if (!status.ok()) {
             kill();
             raise(status.error());
@@ -96,6 +124,8 @@ public:
         broker_->kill();
         broker_.reset();
     }
+    void pause() { live().pause(); }
+    void resume() { live().resume(); }
     bool running() const { return broker_ && pid_ == getpid(); }
     int port() const { return live().listeners().front().port; }
     std::string cluster_id() const { return live().cluster_id(); }
@@ -124,15 +154,27 @@ private:
     pid_t pid_;
     std::unique_ptr<LogTail> log_;  // Outlives the broker.
     std::unique_ptr<embedded::Broker> broker_;
+    std::future<Status> started_;
     Error refused_;
 };
 
 }  // namespace
 
 void bind_broker(py::module_& module) {
+    py::class_<World>(module, "World")
+        .def(py::init<>())
+        .def("place", &World::place, py::arg("broker"), py::arg("port"))
+        .def("cut", &World::cut, py::arg("sender"), py::arg("receiver"))
+        .def("delay", &World::delay, py::arg("sender"), py::arg("receiver"), py::arg("by"))
+        .def("heal", &World::heal)
+        .def("advance", &World::advance, py::arg("by"));
     py::class_<Broker>(module, "Broker")
-        .def(py::init<const std::map<std::string, std::string>&, double, bool>(),
-             py::arg("properties"), py::arg("timeout"), py::arg("temporary"))
+        .def(py::init<const std::map<std::string, std::string>&, const World&, bool,
+                      std::optional<std::string>>(),
+             py::arg("properties"), py::arg("world"), py::arg("temporary"), py::arg("cluster_id"))
+        .def("wait", &Broker::wait, py::arg("timeout"))
+        .def("pause", &Broker::pause)
+        .def("resume", &Broker::resume)
         .def("stop", &Broker::stop, py::arg("timeout"))
         .def("kill", &Broker::kill)
         .def_property_readonly("running", &Broker::running)

@@ -97,6 +97,13 @@ struct CommittedOffset {
     Offset offset;
 };
 
+// The metadata quorum, as its leader sees it.
+struct QuorumDescription {
+    BrokerId leader = no_broker;
+    LeaderEpoch leader_epoch = no_leader_epoch;
+    Offset high_watermark;
+};
+
 class Admin {
 public:
     // `bootstrap` are tried in turn. The ports outlive this.
@@ -142,6 +149,7 @@ public:
                                     std::vector<PartitionIndex> partitions, Duration timeout);
     // Errors: group_id_not_found; non_empty_group while it has members.
     io::Task<Status> delete_group(std::string id, Duration timeout);
+    io::Task<Result<QuorumDescription>> describe_quorum(Duration timeout);
     void close();
 
 private:

@@ -1,5 +1,9 @@
 #include "embedded/broker.h"
 
+#include <condition_variable>
+#include <mutex>
+
+#include "embedded/world.h"
 #include "kv/rocks_store.h"
 #include "metadata/broker_config.h"
 #include "os/host_name.h"
@@ -7,23 +11,56 @@
 
 namespace pabal::embedded {
 
+// Holds a shard's thread, which looks at nothing else meanwhile.
+class Pause {
+public:
+    void hold() {
+        std::unique_lock lock(mutex_);
+        resumed_.wait(lock, [this] { return over_; });
+    }
+    void end() {
+        const std::lock_guard lock(mutex_);
+        over_ = true;
+        resumed_.notify_all();
+    }
+
+private:
+    std::mutex mutex_;
+    std::condition_variable resumed_;
+    bool over_ = false;
+};
+
 struct Broker::Parts {
-    Parts(metadata::BrokerConfig config, Logger log, node::NodeOptions options, bool temporary)
+    Parts(metadata::BrokerConfig config, Logger log, node::NodeOptions node_options,
+          const BrokerOptions& options)
         : ports("pabal-" + std::to_string(config.node_id().value()),
-                std::make_shared<os::PolicyTime>(),
-                temporary ? kv::open_temporary_store : kv::open_store) {
+                options.world ? options.world->policy_time : std::make_shared<os::PolicyTime>(),
+                options.temporary ? kv::open_temporary_store : kv::open_store) {
         ports.shard().run([&] {
-            node = std::make_unique<node::Node>(ports.ports(), std::move(config),
-                                                std::move(options), std::move(log));
+            io::Ports& all = ports.ports();
+            if (options.world) {
+                network = options.world->wires->network_of(config.node_id(), all.network,
+                                                           all.clock);
+            }
+            io::Network& reached = network ? static_cast<io::Network&>(*network) : all.network;
+            node = std::make_unique<node::Node>(
+                io::Ports{all.clock, reached, all.disk, all.random, all.open_store},
+                std::move(config), std::move(node_options), std::move(log));
         });
     }
     ~Parts() {
-        ports.shard().run([this] { node.reset(); });
+        ports.shard().run([this] {
+            node.reset();
+            network.reset();
+        });
     }
 
     os::NodePorts ports;
-    std::unique_ptr<node::Node> node;  // Used on the shard only.
-    bool running = false;              // Start was asked for, neither stop nor kill was.
+    // Used on the shard only.
+    std::unique_ptr<WiredNetwork> network;
+    std::unique_ptr<node::Node> node;
+    bool running = false;  // Start was asked for, neither stop nor kill was.
+    std::shared_ptr<Pause> pause;
 };
 
 namespace {
@@ -56,17 +93,16 @@ Broker::~Broker() {
 }
 
 Result<std::unique_ptr<Broker>> Broker::make(const std::map<std::string, std::string>& properties,
-                                             Logger log,
-                                             std::function<void(const std::string& why)> on_failure,
-                                             bool temporary) {
+                                             Logger log, BrokerOptions options) {
     std::vector<std::string> warnings;
     PABAL_TRY_ASSIGN(auto config, metadata::BrokerConfig::parse(properties, &warnings));
     for (const auto& warning : warnings) log.warning(warning);
-    node::NodeOptions options;
-    options.host_name = os::host_name();
-    options.on_failure = std::move(on_failure);
-    return std::unique_ptr<Broker>(new Broker(
-        std::make_unique<Parts>(std::move(config), std::move(log), std::move(options), temporary)));
+    node::NodeOptions node_options;
+    node_options.cluster_id = options.cluster_id;
+    node_options.host_name = os::host_name();
+    node_options.on_failure = options.on_failure;
+    return std::unique_ptr<Broker>(new Broker(std::make_unique<Parts>(
+        std::move(config), std::move(log), std::move(node_options), options)));
 }
 
 std::future<Status> Broker::start() {
@@ -84,6 +120,7 @@ std::future<Status> Broker::start() {
 }
 
 std::future<void> Broker::stop() {
+    resume();
     parts_->running = false;
     auto result = std::make_shared<std::promise<void>>();
     auto future = result->get_future();
@@ -95,12 +132,29 @@ std::future<void> Broker::stop() {
 void Broker::kill() {
     if (!parts_->running) return;
     parts_->running = false;
+    parts_->ports.cut();
+    resume();
     parts_->ports.kill();
+    parts_->ports.shard().run([this] {
+        if (parts_->network) parts_->network->die();
+    });
     auto result = std::make_shared<std::promise<void>>();
     auto future = result->get_future();
     parts_->ports.shard().post(
         [this, result] { io::detach(kill_node(parts_->node.get(), result)); });
     future.wait();
+}
+
+void Broker::pause() {
+    if (parts_->pause) return;
+    parts_->pause = std::make_shared<Pause>();
+    parts_->ports.shard().post([pause = parts_->pause] { pause->hold(); });
+}
+
+void Broker::resume() {
+    if (!parts_->pause) return;
+    parts_->pause->end();
+    parts_->pause.reset();
 }
 
 std::string Broker::metrics() {

@@ -8,6 +8,7 @@
 #include <future>
 #include <map>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -18,15 +19,27 @@
 
 namespace pabal::embedded {
 
+struct World;
+
+struct BrokerOptions {
+    // Called on the broker's thread when it can serve no more (its last log directory failed).
+    std::function<void(const std::string& why)> on_failure;
+    // The directory goes with the broker: the store waits for no disk, as a loss of power takes it
+    // all anyhow.
+    bool temporary = false;
+    // Of the cluster that it belongs to; none: it has time and network for itself.
+    std::shared_ptr<World> world;
+    // Demanded of directories that are formatted already, given to empty ones.
+    std::optional<std::string> cluster_id;
+};
+
 class Broker {
 public:
     // Checks `properties` (Kafka's names) and makes the node; nothing runs yet. Settings that Kafka
-    // knows and this broker does not use are told to `log`. Errors: invalid_config. `on_failure` is
-    // called on the broker's thread when it can serve no more (its last log directory failed). In a
-    // `temporary` directory the store waits for no disk: a loss of power takes it all anyhow.
+    // knows and this broker does not use are told to `log`. Errors: invalid_config.
     static Result<std::unique_ptr<Broker>> make(
         const std::map<std::string, std::string>& properties, Logger log,
-        std::function<void(const std::string& why)> on_failure = {}, bool temporary = false);
+        BrokerOptions options = {});
     // A broker that still runs is killed.
     ~Broker();
     Broker(const Broker&) = delete;
@@ -38,6 +51,9 @@ public:
     std::future<void> stop();
     // As SIGKILL would: from now on no effect leaves this broker; then everything is freed.
     void kill();
+    // As SIGSTOP and SIGCONT would: its thread stands still. Twice is fine.
+    void pause();
+    void resume();
 
     // After a start that succeeded.
     const std::vector<node::Endpoint>& listeners() const { return listeners_; }

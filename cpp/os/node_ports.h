@@ -37,6 +37,9 @@ public:
     Shard& shard() { return shard_; }
     bool is_killed() const { return power_->is_off(); }
 
+    // From one instant on no port has an effect, whatever the shard is busy with; kill() does the
+    // rest.
+    void cut() { power_->cut(); }
     // From one instant on no port has an effect: writes, syncs, sends and store batches fail with
     // an error that says so. Then, before this returns, all connections end with a reset and the
     // listeners close. From any thread; twice is fine.

@@ -13,19 +13,33 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from pabal import errors, explore
-    from pabal.cluster import Broker, Cluster, Topic
+    from pabal.broker import Broker
+    from pabal.cluster import Clock, Cluster
     from pabal.group import Group
+    from pabal.topic import PartitionState, Topic
     from pabal.version import __version__
 
-__all__ = ["Broker", "Cluster", "Group", "Topic", "__version__", "errors", "explore"]
+__all__ = [
+    "Broker",
+    "Clock",
+    "Cluster",
+    "Group",
+    "PartitionState",
+    "Topic",
+    "__version__",
+    "errors",
+    "explore",
+]
 
 # Where the names come from, which are imported when they are first asked for: the command line and
 # the pytest plugin, which are loaded on every run, need none of them.
 _ORIGINS = {
-    "Broker": "pabal.cluster",
+    "Broker": "pabal.broker",
+    "Clock": "pabal.cluster",
     "Cluster": "pabal.cluster",
     "Group": "pabal.group",
-    "Topic": "pabal.cluster",
+    "PartitionState": "pabal.topic",
+    "Topic": "pabal.topic",
     "__version__": "pabal.version",
 }
 _MODULES = frozenset(("errors", "explore"))

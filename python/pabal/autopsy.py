@@ -6,7 +6,8 @@ from collections.abc import Collection, Iterator
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from pabal.cluster import Broker, Cluster
+    from pabal.broker import Broker
+    from pabal.cluster import Cluster
 
 __all__ = ["autopsy"]
 

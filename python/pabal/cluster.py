@@ -3,320 +3,72 @@
 from __future__ import annotations
 
 import atexit
+import base64
 import html
 import os
 import shutil
 import tempfile
+import time
+import uuid
 import weakref
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Collection, Iterator, Mapping
+from datetime import timedelta
 from pathlib import Path
 from types import TracebackType
-from typing import Literal, Protocol
 
 from pabal import _core
+from pabal.broker import Broker, Isolation, _Runner
 from pabal.duration import Duration, seconds
 from pabal.group import Group
 from pabal.process import ServerProcess
 from pabal.properties import property_text
+from pabal.topic import PartitionState, Topic
 
-__all__ = ["Broker", "Cluster", "Topic"]
+__all__ = ["Broker", "Clock", "Cluster", "PartitionState", "Topic"]
 
-Isolation = Literal["thread", "process"]
-
-# What ListOffsets takes for a time.
-_LOG_START = -2
-_LOG_END = -1
+# Between two looks at a cluster that has to come into some state.
+_PAUSE = 0.005
 
 
-class _Runner(Protocol):
-    """One run of a broker, from its start to its end."""
+class Clock:
+    """The time of a cluster in this process, which can be moved forward.
 
-    @property
-    def port(self) -> int: ...
-    @property
-    def cluster_id(self) -> str: ...
-    @property
-    def running(self) -> bool: ...
-    def stop(self, timeout: float) -> None: ...
-    def kill(self) -> None: ...
-
-
-@dataclass(frozen=True)
-class PartitionState:
-    """Where one partition stands, as the cluster's metadata says.
-
-    Attributes
-    ----------
-    index : int
-        The partition's number, from 0.
-    leader : int
-        Id of the broker that leads it; -1 while nobody does.
-    leader_epoch : int
-        How many leaders it has had.
-    replicas, isr : tuple of int
-        Ids of the brokers that hold it, and of those that are in sync.
+    Moved is what policies go by: timestamps, retention, the expiry of sessions, offsets and
+    producers. Elections, heartbeats between brokers and the deadlines of requests are not, so that
+    nobody is taken for dead.
     """
 
-    index: int
-    leader: int
-    leader_epoch: int
-    replicas: tuple[int, ...]
-    isr: tuple[int, ...]
-
-
-class Topic:
-    """A topic of a cluster.
-
-    Examples
-    --------
-    >>> with Cluster() as cluster:
-    ...     topic = cluster.create_topic("orders", partitions=2)
-    ...     print(topic.name, topic.partitions, topic.partition(1).leader)
-    orders 2 0
-    """
-
-    def __init__(self, cluster: Cluster, name: str, topic_id: str) -> None:
+    def __init__(self, cluster: Cluster) -> None:
         self._cluster = cluster
-        self._name = name
-        self._id = topic_id
 
-    @property
-    def name(self) -> str:
-        """The topic's name."""
-        return self._name
-
-    @property
-    def id(self) -> str:
-        """The topic's id: 22 characters, another one when the topic is created again."""
-        return self._id
-
-    @property
-    def partitions(self) -> int:
-        """How many partitions the topic has now."""
-        return len(self.describe())
-
-    def partition(self, index: int) -> PartitionState:
-        """Where partition ``index`` stands now.
+    def advance(
+        self,
+        duration: Duration = 0.0,
+        *,
+        days: float = 0,
+        hours: float = 0,
+        minutes: float = 0,
+    ) -> None:
+        """Move the brokers' time forward; when this returns, what became due meanwhile was done.
 
         Raises
         ------
-        IndexError
-            If the topic has no such partition.
-        """
-        for state in self.describe():
-            if state.index == index:
-                return state
-        raise IndexError(f"{self._name} has no partition {index}")
-
-    def describe(self) -> tuple[PartitionState, ...]:
-        """Where each partition stands now, in order."""
-        description = self._cluster._admin().describe_topic(self._name)
-        return tuple(
-            PartitionState(index, leader, epoch, tuple(replicas), tuple(isr))
-            for index, leader, epoch, replicas, isr in description.partitions
-        )
-
-    def offsets(self) -> tuple[tuple[int, int], ...]:
-        """For each partition the offset where its log starts, and the one of the next record.
+        RuntimeError
+            If the brokers are processes of their own, or one of them is paused.
 
         Examples
         --------
+        >>> from pabal import Cluster
         >>> with Cluster() as cluster:
-        ...     cluster.create_topic("orders", partitions=2).offsets()
-        ((0, 0), (0, 0))
+        ...     cluster.clock.advance(hours=24)
         """
-        admin = self._cluster._admin()
-        starts = admin.list_offsets(self._name, _LOG_START)
-        ends = admin.list_offsets(self._name, _LOG_END)
-        return tuple(
-            (start, end) for (_, start), (_, end) in zip(starts, ends, strict=True)
-        )
-
-    def add_partitions(self, total: int, *, timeout: Duration = 30.0) -> None:
-        """Let the topic have ``total`` partitions; when this returns, every one has a leader.
-
-        Records stay where they are, but keys are spread over the new number: see `pabal.explore`.
-
-        Raises
-        ------
-        pabal.errors.InvalidPartitionsError
-            If the topic has as many already.
-        """
-        self._cluster._admin().create_partitions(self._name, total, seconds(timeout, "timeout"))
-
-    def delete(self) -> None:
-        """Delete the topic with all its records."""
-        self._cluster.delete_topic(self._name)
-
-    def __repr__(self) -> str:
-        return f"<pabal.Topic {self._name!r} id={self._id}>"
-
-    def _repr_html_(self) -> str:
-        rows = "".join(
-            f"<tr><td>{state.index}</td><td>{state.leader}</td>"
-            f"<td>{', '.join(map(str, state.replicas))}</td>"
-            f"<td>{', '.join(map(str, state.isr))}</td><td>{start}</td><td>{end}</td></tr>"
-            for state, (start, end) in zip(self.describe(), self.offsets(), strict=True)
-        )
-        return (
-            f"<b>{html.escape(self._name)}</b><table><tr><th>partition</th><th>leader</th>"
-            f"<th>replicas</th><th>in sync</th><th>log start</th><th>log end</th></tr>"
-            f"{rows}</table>"
-        )
-
-
-class Broker:
-    """One broker of a cluster, running or not.
-
-    Examples
-    --------
-    >>> with Cluster(isolation="process") as cluster:
-    ...     broker = cluster.broker(0)
-    ...     broker.kill()
-    ...     broker.restart()
-    ...     broker.is_running
-    True
-    """
-
-    def __init__(
-        self,
-        broker_id: int,
-        directory: Path,
-        config: Mapping[str, str],
-        isolation: Isolation,
-        temporary: bool,
-    ) -> None:
-        self._id = broker_id
-        self._directory = directory
-        self._config = dict(config)
-        self._isolation = isolation
-        self._temporary = temporary
-        self._runner: _Runner | None = None
-        self._port = 0
-
-    @property
-    def id(self) -> int:
-        """The broker's id, its ``node.id``."""
-        return self._id
-
-    @property
-    def address(self) -> str:
-        """``host:port`` of the listener for clients. It stays the same through restarts."""
-        return f"127.0.0.1:{self._port}"
-
-    @property
-    def directory(self) -> Path:
-        """The log directory, in Kafka's layout."""
-        return self._directory
-
-    @property
-    def pid(self) -> int:
-        """Id of the process that the broker runs in; this one's with ``isolation="thread"``.
-
-        Raises
-        ------
-        RuntimeError
-            If the broker does not run.
-        """
-        if isinstance(self._runner, ServerProcess):
-            return self._runner.pid
-        if self._runner is None:
-            raise RuntimeError(f"broker {self._id} does not run; call restart() first")
-        return os.getpid()
-
-    @property
-    def is_running(self) -> bool:
-        """Whether the broker runs."""
-        return self._runner is not None and self._runner.running
-
-    def start(self, *, timeout: Duration = 30.0) -> None:
-        """Start the broker; nothing happens if it runs.
-
-        Parameters
-        ----------
-        timeout : timedelta or float
-            How long it may take until clients are served, in seconds.
-
-        Raises
-        ------
-        pabal.errors.PabalError
-            If it cannot start; the message says why.
-        TimeoutError
-            If it serves nobody in time.
-        """
-        if self.is_running:
-            return
-        properties = {
-            "process.roles": "broker,controller",
-            "node.id": str(self._id),
-            "log.dirs": str(self._directory),
-            "listeners": f"PLAINTEXT://127.0.0.1:{self._port},CONTROLLER://127.0.0.1:0",
-            "controller.listener.names": "CONTROLLER",
-            **self._config,
-        }
-        limit = seconds(timeout, "timeout")
-        runner: _Runner
-        if self._isolation == "process":
-            runner = ServerProcess(properties, limit)
-        else:
-            runner = _core.Broker(properties, limit, self._temporary)
-        self._runner = runner
-        self._port = runner.port
-
-    def stop(self, *, timeout: Duration = 30.0) -> None:
-        """Shut the broker down cleanly; nothing happens if it does not run.
-
-        Parameters
-        ----------
-        timeout : timedelta or float
-            How long the shutdown may take, in seconds, before `TimeoutError` is raised.
-        """
-        runner, self._runner = self._runner, None
-        if runner is not None:
-            runner.stop(seconds(timeout, "timeout"))
-
-    def kill(self) -> None:
-        """End the broker at once, as SIGKILL does: no reply leaves any more, nothing is tidied up.
-
-        With ``isolation="process"`` this *is* SIGKILL.
-        """
-        runner, self._runner = self._runner, None
-        if runner is not None:
-            runner.kill()
-
-    def restart(self, *, timeout: Duration = 30.0) -> None:
-        """Stop the broker if it runs, and start it on the same directory and port."""
-        self.stop(timeout=timeout)
-        self.start(timeout=timeout)
-
-    def log_tail(self, lines: int = 20) -> list[str]:
-        """The last lines that the broker logged, the latest last; none if it does not run."""
-        if isinstance(self._runner, _core.Broker):
-            return self._runner.log_lines()[-lines:]
-        if isinstance(self._runner, ServerProcess) and self._runner.running:
-            return self._runner.log_tail(lines * 200).splitlines()[-lines:]
-        return []
-
-    def metrics(self) -> str:
-        """Counters and latencies since the start, in the text format that Prometheus reads.
-
-        Raises
-        ------
-        RuntimeError
-            If the broker runs in a process of its own: set ``pabal.metrics.listener`` and ask
-            there.
-        """
-        if not isinstance(self._runner, _core.Broker):
-            raise RuntimeError(
-                "only a broker of this process tells its metrics here; "
-                "for others set pabal.metrics.listener and read http://host:port/metrics"
-            )
-        return self._runner.metrics()
-
-    def __repr__(self) -> str:
-        state = "running" if self.is_running else "not running"
-        return f"<pabal.Broker {self._id} {self.address} {state}>"
+        further = timedelta(days=days, hours=hours, minutes=minutes)
+        by = seconds(duration, "duration") + seconds(further, "the time to advance")
+        world = self._cluster._shared_world("their clocks can be moved")
+        for broker in self._cluster.brokers:
+            if broker.is_paused:
+                raise RuntimeError(f"broker {broker.id} is paused, and would not follow")
+        world.advance(by)
 
 
 class Cluster:
@@ -325,7 +77,8 @@ class Cluster:
     Parameters
     ----------
     brokers : int
-        How many brokers. This version runs one.
+        How many brokers. Each is a controller, too, so that a majority of them has to run; an odd
+        number is of most use.
     isolation : {"thread", "process"}
         Whether a broker runs inside this process or as a server process of its own, so that
         `Broker.kill` is a true SIGKILL.
@@ -333,7 +86,10 @@ class Cluster:
         Where the brokers keep their logs, everything found again when a cluster is opened there
         later. Without it a temporary directory is used and removed at the end.
     config : mapping, optional
-        Broker properties under Kafka's names, e.g. ``{"num.partitions": 3}``.
+        Broker properties under Kafka's names, e.g. ``{"num.partitions": 3}``. Where there are
+        several brokers, topics have up to three replicas without further ado
+        (``default.replication.factor``, ``offsets.topic.replication.factor``), and with three an
+        acknowledgement of all means two of them (``min.insync.replicas``).
     timeout : timedelta or float
         How long the start may take, in seconds.
 
@@ -347,9 +103,11 @@ class Cluster:
     Examples
     --------
     >>> import pabal
-    >>> with pabal.Cluster(brokers=1, config={"num.partitions": 3}) as cluster:
-    ...     cluster.create_topic("orders").partitions
-    3
+    >>> with pabal.Cluster(brokers=3, config={"num.partitions": 6}) as cluster:
+    ...     orders = cluster.create_topic("orders")
+    ...     orders.leader(0).kill()
+    ...     orders.partitions
+    6
     """
 
     def __init__(
@@ -363,37 +121,77 @@ class Cluster:
     ) -> None:
         if not isinstance(brokers, int) or isinstance(brokers, bool):
             raise TypeError(f"brokers is a number, not {type(brokers).__name__}")
-        if brokers != 1:
-            raise ValueError(f"this version runs clusters of one broker, not of {brokers}")
+        if brokers < 1:
+            raise ValueError(f"a cluster has one broker at least, not {brokers}")
         if isolation not in ("thread", "process"):
             raise ValueError(f'isolation is "thread" or "process", not {isolation!r}')
         properties = {
             name: property_text(name, value) for name, value in dict(config or {}).items()
         }
+        limit = seconds(timeout, "timeout")
         self._pid = os.getpid()
+        self._isolation = isolation
         self._temporary = data_dir is None
         self._directory = Path(
             tempfile.mkdtemp(prefix="pabal-") if data_dir is None else os.fspath(data_dir)
         ).absolute()
+        self._known_id = _cluster_id_in(self._directory)
+        if brokers > 1 and self._known_id is None:
+            self._known_id = _new_cluster_id()
+        self._world = _core.World()
+        self._clock = Clock(self)
         self._admin_client: _core.Admin | None = None
-        self._brokers = tuple(
-            Broker(
-                index,
-                self._directory / f"broker-{index}",
-                properties,
-                isolation,
-                self._temporary,
-            )
-            for index in range(brokers)
-        )
         self._closed = False
+        self._properties = {**_cluster_properties(brokers), **properties}
+        self._brokers: tuple[Broker, ...] = ()
         try:
-            for broker in self._brokers:
-                broker.start(timeout=timeout)
+            for index in range(brokers):
+                self._new_broker(index, is_controller=True)
+            if brokers > 1:
+                for broker in self._brokers:
+                    broker._config.setdefault("controller.quorum.voters", self._voters())
+            self._start(limit)
         except BaseException:
             self._abandon()
             raise
         _open_clusters.add(self)
+
+    def _new_broker(self, broker_id: int, *, is_controller: bool) -> Broker:
+        broker = Broker(
+            broker_id,
+            self._directory / f"broker-{broker_id}",
+            self._properties,
+            self._run,
+            self._close_admin,
+            is_controller=is_controller,
+        )
+        for port in (broker._port, broker._controller_port):
+            self._world.place(broker_id, port.number)
+        self._brokers = (*self._brokers, broker)
+        return broker
+
+    def _run(self, properties: Mapping[str, str]) -> _Runner:
+        """Begin a run of one broker."""
+        if self._isolation == "process":
+            return ServerProcess(dict(properties), self._known_id)
+        return _core.Broker(dict(properties), self._world, self._temporary, self._known_id)
+
+    def _voters(self) -> str:
+        return ",".join(
+            f"{broker.id}@127.0.0.1:{broker._controller_port.number}"
+            for broker in self._brokers
+            if broker._is_controller
+        )
+
+    def _start(self, timeout: float) -> None:
+        begun: list[Broker] = []
+        deadline = time.monotonic() + timeout
+        for broker in self._brokers:
+            if not broker.is_running:
+                broker._begin()
+                begun.append(broker)
+        for broker in begun:
+            broker._wait(max(0.0, deadline - time.monotonic()))
 
     @property
     def bootstrap_servers(self) -> str:
@@ -404,6 +202,11 @@ class Cluster:
     def brokers(self) -> tuple[Broker, ...]:
         """The brokers, in the order of their ids."""
         return self._brokers
+
+    @property
+    def clock(self) -> Clock:
+        """The time of the brokers, to be moved forward; ``isolation="thread"`` only."""
+        return self._clock
 
     @property
     def is_closed(self) -> bool:
@@ -421,6 +224,8 @@ class Cluster:
         for broker in self._brokers:
             if broker._runner is not None:
                 return broker._runner.cluster_id
+        if self._known_id is not None:
+            return self._known_id
         raise RuntimeError("no broker of the cluster runs")
 
     def broker(self, broker_id: int) -> Broker:
@@ -435,6 +240,208 @@ class Cluster:
             if broker.id == broker_id:
                 return broker
         raise IndexError(f"the cluster has no broker {broker_id}")
+
+    def controller(self, *, timeout: Duration = 30.0) -> Broker:
+        """The broker whose controller is the active one.
+
+        Raises
+        ------
+        TimeoutError
+            If there is none in time, as without a majority of the brokers.
+
+        Examples
+        --------
+        >>> with Cluster(brokers=3) as cluster:
+        ...     cluster.controller().kill()
+        ...     cluster.controller().is_running
+        True
+        """
+        deadline = time.monotonic() + seconds(timeout, "timeout")
+        while True:
+            leader = self._quorum_leader(max(0.0, deadline - time.monotonic()))
+            if leader >= 0 and self.broker(leader).is_running:
+                return self.broker(leader)
+            if time.monotonic() >= deadline:
+                raise TimeoutError("the cluster has no active controller")
+            time.sleep(_PAUSE)
+
+    def _quorum_leader(self, timeout: float) -> int:
+        from pabal.errors import PabalError
+
+        try:
+            return self._admin().quorum(timeout)[0]
+        except PabalError:
+            return -1
+
+    def start(self, *, timeout: Duration = 30.0) -> None:
+        """Start all brokers that do not run, and return when they serve.
+
+        Examples
+        --------
+        >>> with Cluster(brokers=3) as cluster:
+        ...     for broker in cluster.brokers:
+        ...         broker.kill()
+        ...     cluster.start()
+        """
+        self._check_open()
+        self._start(seconds(timeout, "timeout"))
+
+    def add_broker(self, *, timeout: Duration = 30.0) -> Broker:
+        """Start another broker under the next free id, and return when it serves.
+
+        It is no controller: the metadata quorum stays as it is. New topics use it at once, others
+        when their partitions are reassigned.
+
+        Examples
+        --------
+        >>> with Cluster(brokers=3) as cluster:
+        ...     cluster.add_broker().id
+        3
+        """
+        self._check_open()
+        added = self._new_broker(len(self._brokers), is_controller=False)
+        added._config.setdefault("controller.quorum.voters", self._voters())
+        added.start(timeout=timeout)
+        self._close_admin()  # It learns of the new address when it is made again.
+        return added
+
+    def wait_until_in_sync(self, *, timeout: Duration = 30.0) -> None:
+        """Return when every partition has a leader and all its replicas are in sync.
+
+        Raises
+        ------
+        TimeoutError
+            If some are not in time; the message names them.
+
+        Examples
+        --------
+        >>> with Cluster(brokers=3) as cluster:
+        ...     orders = cluster.create_topic("orders")
+        ...     cluster.broker(0).kill()
+        ...     cluster.broker(0).restart()
+        ...     cluster.wait_until_in_sync()
+        ...     len(orders.partition(0).isr)
+        3
+        """
+        limit = seconds(timeout, "timeout")
+        deadline = time.monotonic() + limit
+        while True:
+            behind = self._out_of_sync(max(0.05, deadline - time.monotonic()))
+            if not behind:
+                return
+            if time.monotonic() >= deadline:
+                shown = "; ".join(behind[:5]) + ("; and others" if len(behind) > 5 else "")
+                raise TimeoutError(f"not in sync after {limit:g} s: {shown}")
+            time.sleep(_PAUSE)
+
+    def _out_of_sync(self, timeout: float) -> list[str]:
+        from pabal.errors import PabalError
+
+        try:
+            topics = self._admin().describe_topics(timeout)
+        except PabalError as error:
+            return [str(error)]
+        return [
+            f"{topic.name}-{index} is led by {leader} with {isr} of {replicas} in sync"
+            for topic in topics
+            for index, leader, _, replicas, isr in topic.partitions
+            if leader < 0 or len(isr) < len(replicas)
+        ]
+
+    def partition(
+        self, one: Collection[int], other: Collection[int], *, one_way: bool = False
+    ) -> None:
+        """Cut the connections between two sets of brokers, until `heal`.
+
+        What is sent over them arrives nowhere, as behind a pulled cable: nobody is told. Clients
+        still reach every broker.
+
+        Parameters
+        ----------
+        one, other : collection of int
+            Ids of brokers.
+        one_way : bool
+            Cut only what ``one`` sends to ``other``.
+
+        Raises
+        ------
+        RuntimeError
+            If the brokers are processes of their own.
+
+        Examples
+        --------
+        >>> with Cluster(brokers=3) as cluster:
+        ...     cluster.partition([0], [1, 2])
+        ...     cluster.heal()
+        """
+        world = self._shared_world("the wires between them can be cut")
+        for sender, receiver in self._pairs(one, other, one_way=one_way):
+            world.cut(sender, receiver)
+
+    def delay(
+        self,
+        duration: Duration,
+        one: Collection[int] | None = None,
+        other: Collection[int] | None = None,
+        *,
+        one_way: bool = False,
+    ) -> None:
+        """Let what brokers send each other arrive so much later, until `heal`.
+
+        Parameters
+        ----------
+        duration : timedelta or float
+            How much later, each way.
+        one, other : collection of int, optional
+            Between which brokers; between all without them.
+        one_way : bool
+            Only what ``one`` sends to ``other``.
+
+        Raises
+        ------
+        RuntimeError
+            If the brokers are processes of their own.
+
+        Examples
+        --------
+        >>> with Cluster(brokers=3) as cluster:
+        ...     cluster.delay(0.02)
+        ...     cluster.heal()
+        """
+        by = seconds(duration, "duration")
+        world = self._shared_world("the wires between them can be slowed down")
+        everyone = [broker.id for broker in self._brokers]
+        pairs = self._pairs(
+            everyone if one is None else one, everyone if other is None else other, one_way=one_way
+        )
+        for sender, receiver in pairs:
+            world.delay(sender, receiver, by)
+
+    def heal(self) -> None:
+        """Take back every `partition` and `delay`; what was held back arrives now."""
+        self._check_open()
+        self._world.heal()
+
+    def _pairs(
+        self, one: Collection[int], other: Collection[int], *, one_way: bool
+    ) -> Iterator[tuple[int, int]]:
+        for broker_id in (*one, *other):
+            self.broker(broker_id)
+        for sender in one:
+            for receiver in other:
+                if sender == receiver:
+                    continue
+                yield sender, receiver
+                if not one_way:
+                    yield receiver, sender
+
+    def _shared_world(self, so_that: str) -> _core.World:
+        self._check_open()
+        if self._isolation == "process":
+            raise RuntimeError(
+                f'the brokers are processes of their own; with isolation="thread" {so_that}'
+            )
+        return self._world
 
     def create_topic(
         self,
@@ -531,10 +538,13 @@ class Cluster:
         self._closed = True
         _open_clusters.discard(self)
         self._close_admin()
+        self._world.heal()
         try:
             for broker in self._brokers:
                 broker.stop()
         finally:
+            for broker in self._brokers:
+                broker._release_ports()
             self._remove_directory()
 
     def _abandon(self) -> None:
@@ -542,13 +552,14 @@ class Cluster:
         self._close_admin()
         for broker in self._brokers:
             broker.kill()
+            broker._release_ports()
         self._remove_directory()
 
     def _remove_directory(self) -> None:
         if self._temporary:
             shutil.rmtree(self._directory, ignore_errors=True)
 
-    def _admin(self) -> _core.Admin:
+    def _check_open(self) -> None:
         if self._pid != os.getpid():
             raise RuntimeError(
                 "this cluster belongs to the parent of a fork; connect a client to its "
@@ -556,8 +567,13 @@ class Cluster:
             )
         if self._closed:
             raise RuntimeError("the cluster is closed")
+
+    def _admin(self) -> _core.Admin:
+        self._check_open()
         if self._admin_client is None:
-            self._admin_client = _core.Admin(self.bootstrap_servers)
+            # Whoever can answer comes first.
+            brokers = sorted(self._brokers, key=lambda one: one.is_paused or not one.is_running)
+            self._admin_client = _core.Admin(",".join(broker.address for broker in brokers))
         return self._admin_client
 
     def _close_admin(self) -> None:
@@ -581,15 +597,68 @@ class Cluster:
         return f"<pabal.Cluster of {len(self._brokers)}: {state}>"
 
     def _repr_html_(self) -> str:
+        controller, topics = self._view()
         rows = "".join(
-            f"<tr><td>{broker.id}</td><td>{broker.address}</td>"
-            f"<td>{'running' if broker.is_running else 'not running'}</td></tr>"
+            f"<tr><td>{broker.id}</td><td>{broker.address}</td><td>{broker._state()}</td>"
+            f"<td>{'active' if broker.id == controller else ''}</td></tr>"
             for broker in self._brokers
         )
-        return (
-            "<b>pabal cluster</b>"
-            f"<table><tr><th>broker</th><th>address</th><th>state</th></tr>{rows}</table>"
+        partitions = "".join(
+            f"<tr><td>{html.escape(topic.name)}</td><td>{index}</td><td>{leader}</td>"
+            f"<td>{', '.join(map(str, replicas))}</td><td>{', '.join(map(str, isr))}</td></tr>"
+            for topic in topics
+            for index, leader, _, replicas, isr in topic.partitions
         )
+        table = (
+            "<b>pabal cluster</b><table><tr><th>broker</th><th>address</th><th>state</th>"
+            f"<th>controller</th></tr>{rows}</table>"
+        )
+        if partitions:
+            table += (
+                "<table><tr><th>topic</th><th>partition</th><th>leader</th><th>replicas</th>"
+                f"<th>in sync</th></tr>{partitions}</table>"
+            )
+        return table
+
+    def _view(self) -> tuple[int, list[_core.TopicDescription]]:
+        """What can be told of the cluster within a second: it is shown while things fail, too."""
+        from pabal.errors import PabalError
+
+        if self._closed or not any(broker.is_running for broker in self._brokers):
+            return -1, []
+        try:
+            topics = self._admin().describe_topics(1.0)
+        except (PabalError, RuntimeError):
+            return -1, []
+        return self._quorum_leader(1.0), [topic for topic in topics if not topic.internal]
+
+
+def _cluster_properties(brokers: int) -> dict[str, str]:
+    """What differs from Kafka's defaults where a cluster is made of one piece."""
+    if brokers == 1:
+        return {}
+    replicas = str(min(brokers, 3))
+    properties = {
+        "default.replication.factor": replicas,
+        "offsets.topic.replication.factor": replicas,
+    }
+    if brokers >= 3:
+        properties["min.insync.replicas"] = "2"
+    return properties
+
+
+def _new_cluster_id() -> str:
+    return base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
+
+
+def _cluster_id_in(directory: Path) -> str | None:
+    """The id that an earlier cluster left in its directory."""
+    for properties in sorted(directory.glob("broker-*/meta.properties")):
+        for line in properties.read_text(encoding="utf-8").splitlines():
+            name, _, value = line.partition("=")
+            if name.strip() == "cluster.id":
+                return value.strip()
+    return None
 
 
 _open_clusters: weakref.WeakSet[Cluster] = weakref.WeakSet()

@@ -42,39 +42,64 @@ class ServerProcess:
     ----------
     properties : dict
         Kafka's broker properties.
-    timeout : float
-        Seconds until it must serve.
+    cluster_id : str, optional
+        The cluster that it belongs to; without it, whatever its directory says.
     """
 
-    def __init__(self, properties: dict[str, str], timeout: float) -> None:
-        with tempfile.NamedTemporaryFile(
+    def __init__(self, properties: dict[str, str], cluster_id: str | None = None) -> None:
+        command = [str(server_program())]
+        # Until the server has read it.
+        self._file = tempfile.NamedTemporaryFile(
             "w", prefix="pabal-", suffix=".properties", encoding="utf-8"
-        ) as file:
-            for name, value in properties.items():
-                file.write(f"{name}={_escaped(value)}\n")
-            file.flush()
-            self._log = tempfile.TemporaryFile("w+b")
-            reader, writer = os.pipe()
-            try:
-                self._process = subprocess.Popen(
-                    [str(server_program()), "--config", file.name, "--ready-fd", str(writer)],
-                    stdin=subprocess.DEVNULL,
-                    stdout=self._log,
-                    stderr=subprocess.STDOUT,
-                    pass_fds=(writer,),
-                    start_new_session=True,
-                )
-            finally:
-                os.close(writer)
-            try:
-                ready = self._await_ready(reader, timeout)
-            except BaseException:
-                self.kill()
-                raise
-            finally:
-                os.close(reader)
+        )
+        for name, value in properties.items():
+            self._file.write(f"{name}={_escaped(value)}\n")
+        self._file.flush()
+        self._log = tempfile.TemporaryFile("w+b")
+        self._port = 0
+        self._cluster_id = ""
+        self._reader, writer = os.pipe()
+        command += ["--config", self._file.name, "--ready-fd", str(writer)]
+        if cluster_id is not None:
+            command += ["--cluster-id", cluster_id]
+        try:
+            self._process = subprocess.Popen(
+                command,
+                stdin=subprocess.DEVNULL,
+                stdout=self._log,
+                stderr=subprocess.STDOUT,
+                pass_fds=(writer,),
+                start_new_session=True,
+            )
+        except BaseException:
+            os.close(self._reader)
+            self._file.close()
+            raise
+        finally:
+            os.close(writer)
+
+    def wait(self, timeout: float) -> None:
+        """Until clients are served; the process is killed if that takes too long.
+
+        Raises
+        ------
+        TimeoutError, PabalError
+            If nobody is served in time, or the process ended; both tell what it wrote.
+        """
+        try:
+            ready = self._await_ready(self._reader, timeout)
+        except BaseException:
+            self.kill()
+            raise
+        self._started()
         self._port = int(ready["port"])
         self._cluster_id = ready["cluster.id"]
+
+    def _started(self) -> None:
+        """Nothing of the start is needed any more."""
+        if not self._file.closed:
+            self._file.close()
+            os.close(self._reader)
 
     @property
     def pid(self) -> int:
@@ -95,6 +120,14 @@ class ServerProcess:
     def running(self) -> bool:
         """Whether the process lives."""
         return self._process.poll() is None
+
+    def pause(self) -> None:
+        """Send SIGSTOP."""
+        self._process.send_signal(signal.SIGSTOP)
+
+    def resume(self) -> None:
+        """Send SIGCONT."""
+        self._process.send_signal(signal.SIGCONT)
 
     def stop(self, timeout: float) -> None:
         """Send SIGTERM and wait for the clean shutdown."""
@@ -122,6 +155,7 @@ class ServerProcess:
             ) from expired
         finally:
             if not self.running:
+                self._started()
                 self._log.close()
 
     def _await_ready(self, reader: int, timeout: float) -> dict[str, str]:

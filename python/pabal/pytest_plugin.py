@@ -31,7 +31,9 @@ import pytest
 if TYPE_CHECKING:
     import os
 
-    from pabal.cluster import Cluster, Isolation, Topic
+    from pabal.broker import Isolation
+    from pabal.cluster import Cluster
+    from pabal.topic import Topic
 
 __all__ = [
     "ClusterFactory",
@@ -119,7 +121,10 @@ class _Clusters:
                 "a test that closes its cluster takes one from pabal_cluster_factory"
             )
         for broker in cluster.brokers:
-            broker.start()
+            if broker.is_paused:
+                broker.resume()
+        cluster.heal()
+        cluster.start()
 
     def close(self) -> None:
         while self._running:
@@ -353,8 +358,7 @@ def _delete(cluster: Cluster, name: str) -> None:
     """Delete a topic, unless the test did so itself."""
     from pabal.errors import UnknownTopicOrPartitionError
 
-    for broker in cluster.brokers:
-        broker.start()  # Which a test may have killed.
+    cluster.start()  # What a test may have killed.
     try:
         cluster.delete_topic(name)
     except UnknownTopicOrPartitionError:

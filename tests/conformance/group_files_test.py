@@ -63,10 +63,10 @@ def test_positions_and_members_survive_the_change_from_kafka_to_pabal(
                 "listeners": f"PLAINTEXT://127.0.0.1:{port},CONTROLLER://127.0.0.1:0",
                 "controller.listener.names": "CONTROLLER",
                 "log.dirs": str(broker.log_dir),
-            },
-            PATIENCE,
+            }
         )
         try:
+            server.wait(PATIENCE)
             for group in ("classic", "consumer"):
                 other = Consumer({"bootstrap.servers": servers, "group.id": group})
                 places = [TopicPartition("read", index) for index in range(PARTITIONS)]

@@ -65,7 +65,7 @@ def test_the_stub_of_the_core_is_true(tmp_path: Path) -> None:
     # pybind11's metaclass, and the constructor that only raises, are nothing that a caller sees.
     allowed = tmp_path / "allowed"
     allowed.write_text(
-        "pabal._core.(Admin|Broker|TopicDescription)\n"
+        "pabal._core.(Admin|Broker|TopicDescription|World)\n"
         "pabal._core.TopicDescription.__init__\n"
     )
     done = subprocess.run(

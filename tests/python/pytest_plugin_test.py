@@ -9,7 +9,7 @@ import pytest
 
 import pabal
 from pabal.autopsy import autopsy
-from pabal.cluster import Isolation
+from pabal.broker import Isolation
 
 pytest_plugins = ["pytester"]
 
