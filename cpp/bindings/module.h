@@ -8,5 +8,6 @@ namespace pabal::bindings {
 void bind_broker(pybind11::module_& module);
 void bind_admin(pybind11::module_& module);
 void bind_partitioner(pybind11::module_& module);
+void bind_producer(pybind11::module_& module);
 
 }  // namespace pabal::bindings

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from pabal.broker import Broker
     from pabal.cluster import Clock, Cluster
     from pabal.group import Group
+    from pabal.producer import Producer, RecordMetadata
     from pabal.topic import PartitionState, Topic
     from pabal.version import __version__
 
@@ -25,6 +26,8 @@ __all__ = [
     "Cluster",
     "Group",
     "PartitionState",
+    "Producer",
+    "RecordMetadata",
     "Topic",
     "__version__",
     "errors",
@@ -39,6 +42,8 @@ _ORIGINS = {
     "Cluster": "pabal.cluster",
     "Group": "pabal.group",
     "PartitionState": "pabal.topic",
+    "Producer": "pabal.producer",
+    "RecordMetadata": "pabal.producer",
     "Topic": "pabal.topic",
     "__version__": "pabal.version",
 }

@@ -15,6 +15,7 @@ from collections.abc import Collection, Iterator, Mapping
 from datetime import timedelta
 from pathlib import Path
 from types import TracebackType
+from typing import TYPE_CHECKING, Any
 
 from pabal import _core
 from pabal.broker import Broker, Isolation, _Runner
@@ -23,6 +24,9 @@ from pabal.group import Group
 from pabal.process import ServerProcess
 from pabal.properties import property_text
 from pabal.topic import PartitionState, Topic
+
+if TYPE_CHECKING:
+    from pabal.producer import Producer
 
 __all__ = ["Broker", "Clock", "Cluster", "PartitionState", "Topic"]
 
@@ -512,6 +516,19 @@ class Cluster:
         """All topics by name, without the internal ones."""
         listing = sorted(self._admin().list_topics())
         return {name: Topic(self, name, topic_id) for name, topic_id in listing}
+
+    def producer(self, **config: Any) -> Producer:
+        """A `pabal.Producer` that is connected to this cluster, with its settings.
+
+        Examples
+        --------
+        >>> with Cluster() as cluster, cluster.producer(acks="all") as producer:
+        ...     producer.send("orders", b"tea").result().partition
+        0
+        """
+        from pabal.producer import Producer
+
+        return Producer(self.bootstrap_servers, **config)
 
     def group(self, group_id: str) -> Group:
         """The consumer group ``group_id``, which need not exist yet.

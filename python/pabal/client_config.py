@@ -1,0 +1,159 @@
+"""Settings of clients: Kafka's names as keyword arguments, checked when a client is made."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Literal
+
+Kind = Literal["int", "ms", "str", "bool", "choice"]
+
+
+@dataclass(frozen=True)
+class Setting:
+    """One setting: its values, and what it is when nobody says."""
+
+    kind: Kind
+    default: object
+    least: float = 0
+    most: float = 2**31 - 1
+    choices: tuple[str, ...] = ()
+
+
+_DAY_MS = 86_400_000
+
+COMMON: Mapping[str, Setting] = {
+    "client_id": Setting("str", "pabal"),
+    "request_timeout_ms": Setting("ms", 30_000, 1),
+    "retry_backoff_ms": Setting("ms", 100),
+    "retry_backoff_max_ms": Setting("ms", 1000),
+    "metadata_max_age_ms": Setting("ms", 300_000, 1),
+    "security_protocol": Setting("choice", "PLAINTEXT", choices=("PLAINTEXT",)),
+}
+
+PRODUCER: Mapping[str, Setting] = {
+    **COMMON,
+    "acks": Setting("choice", "all", choices=("0", "1", "all", "-1")),
+    "enable_idempotence": Setting("bool", None),
+    "batch_size": Setting("int", 131_072, 1, 2**30),
+    "linger_ms": Setting("ms", 5, 0, _DAY_MS),
+    "buffer_memory": Setting("int", 33_554_432, 1024, 2**40),
+    "max_block_ms": Setting("ms", 60_000),
+    "compression_type": Setting(
+        "choice", "none", choices=("none", "gzip", "snappy", "lz4", "zstd")
+    ),
+    "compression_level": Setting("int", None, -(2**17), 22),
+    "delivery_timeout_ms": Setting("ms", 120_000, 1),
+    "max_in_flight_requests_per_connection": Setting("int", 5, 1, 1000),
+    "max_request_size": Setting("int", 1_048_576, 100, 2**30),
+    "retries": Setting("int", 2**31 - 1),
+    "partitioner_ignore_keys": Setting("bool", False),
+}
+
+CONSUMER: Mapping[str, Setting] = {
+    **COMMON,
+    "group_id": Setting("str", None),
+    "group_instance_id": Setting("str", None),
+    "group_remote_assignor": Setting("str", None),
+    "client_rack": Setting("str", ""),
+    "auto_offset_reset": Setting("choice", "latest", choices=("earliest", "latest", "none")),
+    "enable_auto_commit": Setting("bool", True),
+    "auto_commit_interval_ms": Setting("ms", 5000, 1),
+    "max_poll_records": Setting("int", 500, 1),
+    "max_poll_interval_ms": Setting("ms", 300_000, 1),
+    "fetch_min_bytes": Setting("int", 1),
+    "fetch_max_bytes": Setting("int", 52_428_800, 1024),
+    "fetch_max_wait_ms": Setting("ms", 500),
+    "max_partition_fetch_bytes": Setting("int", 1_048_576, 1024),
+    "isolation_level": Setting(
+        "choice", "read_uncommitted", choices=("read_uncommitted", "read_committed")
+    ),
+    "check_crcs": Setting("bool", True),
+    "allow_auto_create_topics": Setting("bool", True),
+}
+
+
+def resolve(
+    client: str, settings: Mapping[str, Setting], given: Mapping[str, object]
+) -> dict[str, object]:
+    """All of ``settings``, with what was ``given``.
+
+    A name may leave out its unit or type: ``linger`` is ``linger_ms`` and ``compression`` is
+    ``compression_type``. Times are milliseconds, as Kafka's names say, or a `timedelta`.
+
+    Raises
+    ------
+    TypeError
+        If a name is unknown; the message has the nearest one. If a value has the wrong type.
+    ValueError
+        If a value is out of bounds.
+
+    Examples
+    --------
+    >>> resolve("Producer", PRODUCER, {"linger": timedelta(seconds=1)})["linger_ms"]
+    1000.0
+    """
+    values = {name: setting.default for name, setting in settings.items()}
+    for name, value in given.items():
+        full = _full_name(client, name, settings)
+        values[full] = _checked(name, settings[full], value)
+    return values
+
+
+def bootstrap_text(servers: object) -> str:
+    """``bootstrap_servers`` as one text: it may be a list.
+
+    Examples
+    --------
+    >>> bootstrap_text(["one:9092", "two:9092"])
+    'one:9092,two:9092'
+    """
+    if isinstance(servers, str):
+        return servers
+    if isinstance(servers, list | tuple) and servers and all(isinstance(s, str) for s in servers):
+        return ",".join(servers)
+    raise TypeError(f'bootstrap_servers is "host:port,host:port" or a list, not {servers!r}')
+
+
+def _full_name(client: str, name: str, settings: Mapping[str, Setting]) -> str:
+    for full in (name, f"{name}_ms", f"{name}_type"):
+        if full in settings:
+            return full
+    from difflib import get_close_matches
+
+    near = get_close_matches(name, settings, 1, 0.5)
+    hint = f"; did you mean {near[0]}?" if near else ""
+    raise TypeError(f"{client} has no setting {name!r}{hint}")
+
+
+def _checked(name: str, setting: Setting, value: object) -> object:
+    if value is None and setting.default is None:
+        return None
+    if setting.kind == "bool":
+        if not isinstance(value, bool):
+            raise TypeError(f"{name} is True or False, not {value!r}")
+        return value
+    if setting.kind == "str":
+        if not isinstance(value, str):
+            raise TypeError(f"{name} is a str, not {value!r}")
+        return value
+    if setting.kind == "choice":
+        text = str(value)
+        if isinstance(value, bool) or text not in setting.choices:
+            raise ValueError(f"{name} is one of {', '.join(setting.choices)}, not {value!r}")
+        return text
+    return _number(name, setting, value)
+
+
+def _number(name: str, setting: Setting, value: object) -> float:
+    if setting.kind == "ms" and isinstance(value, timedelta):
+        value = value.total_seconds() * 1000
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        wanted = "milliseconds or a timedelta" if setting.kind == "ms" else "a number"
+        raise TypeError(f"{name} is {wanted}, not {value!r}")
+    if setting.kind == "int" and value != int(value):
+        raise ValueError(f"{name} is a whole number, not {value!r}")
+    if not setting.least <= value <= setting.most:
+        raise ValueError(f"{name} is between {setting.least} and {setting.most}, not {value!r}")
+    return int(value) if setting.kind == "int" else float(value)

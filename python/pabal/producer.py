@@ -1,0 +1,402 @@
+"""The producer: records on their way to a cluster, pabal's or Apache Kafka's."""
+
+from __future__ import annotations
+
+import atexit
+import os
+import select
+import threading
+import weakref
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from types import TracebackType
+
+from pabal import _core
+from pabal._core import BulkDelivery, DeliveryFuture, RecordMetadata
+from pabal.client_config import PRODUCER, bootstrap_text, resolve
+from pabal.duration import Duration, seconds
+from pabal.serializers import Serializer, serialized
+
+__all__ = ["BulkDelivery", "DeliveryFuture", "Producer", "RecordMetadata"]
+
+Headers = Mapping[str, "bytes | str | None"] | Iterable[tuple[str, "bytes | str | None"]]
+Partitioner = Callable[[str, "bytes | None", "bytes | None", int], int]
+Data = bytes | bytearray | memoryview | str | None
+
+
+class Producer:
+    """Sends records, in batches and in the background.
+
+    Parameters
+    ----------
+    bootstrap_servers : str or list of str
+        ``host:port`` of some brokers of the cluster.
+    key_serializer, value_serializer : callable, optional
+        From objects to bytes; see `pabal.serializers`. Without them keys and values are bytes, str
+        (sent as UTF-8), buffers or None.
+    partitioner : {"sticky", "round_robin"} or callable, optional
+        Who chooses the partition where `send` names none. ``"sticky"``: a key goes where the Java
+        client puts it (murmur2), a record without one to the partition whose batch is being filled.
+        A callable gets ``(topic, key, value, partitions)`` with key and value in bytes, and runs in
+        the thread that sends.
+    **config
+        Kafka's producer settings by their names with underscores: ``acks``, ``linger_ms``,
+        ``batch_size``, ``compression_type``, ``delivery_timeout_ms``... Times are milliseconds or a
+        `timedelta`.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If a setting is unknown (the message has the nearest name) or its value is wrong.
+
+    Examples
+    --------
+    >>> import pabal
+    >>> with pabal.Cluster() as cluster:
+    ...     with pabal.Producer(cluster.bootstrap_servers, acks="all", linger_ms=0) as producer:
+    ...         future = producer.send("orders", b"one coffee", key=b"table-7")
+    ...         future.result().offset
+    0
+    """
+
+    def __init__(
+        self,
+        bootstrap_servers: str | Sequence[str] = "localhost:9092",
+        *,
+        key_serializer: Serializer | None = None,
+        value_serializer: Serializer | None = None,
+        partitioner: str | Partitioner = "sticky",
+        **config: object,
+    ) -> None:
+        options = resolve("Producer", PRODUCER, config)
+        acks = {"0": 0, "1": 1, "all": -1, "-1": -1}[str(options["acks"])]
+        options["acks"] = acks
+        in_flight = options["max_in_flight_requests_per_connection"]
+        assert isinstance(in_flight, int)
+        if options["enable_idempotence"] is None:
+            options["enable_idempotence"] = acks == -1 and in_flight <= 5
+        elif options["enable_idempotence"] and (acks != -1 or in_flight > 5):
+            raise ValueError(
+                "enable_idempotence needs acks=all and max_in_flight_requests_per_connection <= 5"
+            )
+        self._partitioner: Partitioner | None = None
+        if callable(partitioner):
+            self._partitioner = partitioner
+        elif partitioner not in ("sticky", "round_robin"):
+            raise ValueError(
+                f'partitioner is "sticky", "round_robin" or a callable, not {partitioner!r}'
+            )
+        options["round_robin"] = partitioner == "round_robin"
+        self._key_serializer = key_serializer
+        self._value_serializer = value_serializer
+        self._bootstrap = bootstrap_text(bootstrap_servers)
+        self._closed = False
+        self._core = _core.Producer(self._bootstrap, options)
+        self._send = self._core.send
+        if key_serializer is None and value_serializer is None and self._partitioner is None:
+            # Nothing is left to do here: what is called is native.
+            self.__dict__["send"] = self._send
+        watcher = _Watcher(self._core)
+        self._core.set_hook(watcher.start)
+        _open_producers.add(self)
+
+    def send(
+        self,
+        topic: str,
+        value: object = None,
+        *,
+        key: object = None,
+        partition: int | None = None,
+        timestamp: int | None = None,
+        headers: Headers | None = None,
+    ) -> DeliveryFuture:
+        """Send one record; what becomes of it is told by the future that is returned.
+
+        Waits only while the topic is not known yet or the buffer is full, for ``max_block_ms`` at
+        most.
+
+        Parameters
+        ----------
+        topic : str
+            The topic's name.
+        value, key : bytes, str, buffer or None
+            What the serializers take, if there are any. A value of None is a tombstone.
+        partition : int, optional
+            Where the record goes, whatever the partitioner would say.
+        timestamp : int, optional
+            Milliseconds since 1970; now, without it.
+        headers : mapping or pairs of a str and bytes, optional
+            Kept in their order.
+
+        Raises
+        ------
+        TypeError, ValueError
+            If an argument is none of these.
+        pabal.errors.MessageTooLargeError
+            If the record is larger than ``max_request_size``.
+        pabal.errors.KafkaError
+            If the topic is not known after ``max_block_ms``.
+        TimeoutError
+            If the buffer stays full for that long.
+
+        Examples
+        --------
+        >>> with _example_cluster() as cluster, cluster.producer() as producer:
+        ...     sent = producer.send("orders", "tea", headers={"waiter": b"Kim"}, timestamp=1000)
+        ...     sent.result(timeout=10)
+        pabal._core.RecordMetadata(topic='orders', partition=0, offset=0, timestamp=1000)
+        """
+        key_data, value_data = self._serialized(topic, key, value)
+        if partition is None and self._partitioner is not None:
+            partition = self._partitioner(
+                topic, _bytes(key_data), _bytes(value_data), self._core.partitions(topic)
+            )
+        return self._send(
+            topic,
+            value_data,
+            key=key_data,
+            partition=partition,
+            timestamp=timestamp,
+            headers=headers,
+        )
+
+    def send_many(
+        self,
+        topic: str,
+        values: Sequence[object],
+        *,
+        keys: Sequence[object] | None = None,
+        partition: int | None = None,
+        timestamps: Sequence[int] | None = None,
+    ) -> BulkDelivery:
+        """Send many records with one call, the fastest way.
+
+        Parameters
+        ----------
+        topic : str
+            The topic's name.
+        values : sequence
+            One value per record, as `send` takes them.
+        keys : sequence, optional
+            One key per record.
+        partition : int, optional
+            Where all of them go.
+        timestamps : sequence of int, optional
+            One per record, in milliseconds since 1970.
+
+        Returns
+        -------
+        BulkDelivery
+            Its ``result(timeout=None)`` waits for all of them and returns how many there were; the
+            first error is raised.
+
+        Examples
+        --------
+        >>> with _example_cluster() as cluster, cluster.producer() as producer:
+        ...     producer.send_many("orders", [b"tea", b"coffee"], keys=[b"1", b"2"]).result()
+        2
+        """
+        if self._key_serializer is not None and keys is not None:
+            keys = [serialized(self._key_serializer, key, topic, "key") for key in keys]
+        if self._value_serializer is not None:
+            values = [
+                serialized(self._value_serializer, value, topic, "value") for value in values
+            ]
+        if self._partitioner is not None and partition is None:
+            return self._send_each(topic, values, keys, timestamps)
+        return self._core.send_many(topic, values, keys, partition, timestamps)
+
+    def _send_each(
+        self,
+        topic: str,
+        values: Sequence[object],
+        keys: Sequence[object] | None,
+        timestamps: Sequence[int] | None,
+    ) -> BulkDelivery:
+        assert self._partitioner is not None
+        count = self._core.partitions(topic)
+        by_partition: dict[int, list[int]] = {}
+        for index, value in enumerate(values):
+            key = None if keys is None else keys[index]
+            chosen = self._partitioner(topic, _bytes(key), _bytes(value), count)
+            by_partition.setdefault(chosen, []).append(index)
+        sent: BulkDelivery | None = None
+        for chosen, indexes in by_partition.items():
+            part = self._core.send_many(
+                topic,
+                [values[index] for index in indexes],
+                None if keys is None else [keys[index] for index in indexes],
+                chosen,
+                None if timestamps is None else [timestamps[index] for index in indexes],
+            )
+            sent = part if sent is None else sent.joined(part)
+        return sent if sent is not None else self._core.send_many(topic, [], None, None, None)
+
+    def partitions_for(self, topic: str) -> int:
+        """How many partitions ``topic`` has.
+
+        Examples
+        --------
+        >>> with _example_cluster() as cluster, cluster.producer() as producer:
+        ...     producer.partitions_for("orders")
+        1
+        """
+        return self._core.partitions(topic)
+
+    @property
+    def outstanding(self) -> int:
+        """Records that were sent and of which it is not known yet what becomes of them."""
+        return self._core.outstanding
+
+    def flush(self, timeout: Duration | None = None) -> None:
+        """Send what is waiting, and wait until all records so far are delivered.
+
+        Parameters
+        ----------
+        timeout : timedelta or float, optional
+            How long to wait, in seconds; without it until ``delivery_timeout_ms`` decides.
+
+        Raises
+        ------
+        pabal.errors.KafkaError
+            If records could not be delivered since the last flush; the message says how many, in
+            which partitions and why. What failed in different ways is raised as the first of them.
+        TimeoutError
+            If some are still under way.
+
+        Examples
+        --------
+        >>> with _example_cluster() as cluster, cluster.producer() as producer:
+        ...     futures = [producer.send("orders", str(number)) for number in range(3)]
+        ...     producer.flush()
+        ...     all(future.done() for future in futures)
+        True
+        """
+        limit = None if timeout is None else seconds(timeout, "timeout")
+        failures = self._core.flush(limit)
+        if failures is None:
+            raise TimeoutError(
+                f"{self.outstanding} records are still under way after {limit} seconds"
+            )
+        raise_failures(failures)
+
+    def close(self, timeout: Duration | None = None) -> None:
+        """Flush, and end the producer. Twice is fine.
+
+        Parameters
+        ----------
+        timeout : timedelta or float, optional
+            How long to wait for deliveries, in seconds; what is under way then is lost, which
+            raises `TimeoutError`. 0 waits for nothing.
+        """
+        if self._closed:
+            return
+        try:
+            self.flush(timeout)
+        finally:
+            self._closed = True
+            _open_producers.discard(self)
+            self._core.stop()
+
+    def __enter__(self) -> Producer:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        if kind is None:
+            self.close()
+            return
+        # What is on its way already is more to the point than what the flush would say.
+        try:
+            self.close(None if issubclass(kind, Exception) else 0)
+        except Exception as second:
+            if error is not None and hasattr(error, "add_note"):
+                error.add_note(f"closing the producer: {second}")
+
+    def __repr__(self) -> str:
+        state = "closed" if self._closed else f"{self.outstanding} records under way"
+        return f"<pabal.Producer {self._bootstrap} {state}>"
+
+    def __reduce__(self) -> str:
+        raise TypeError("a producer cannot be pickled; make one where it is needed")
+
+    def _serialized(self, topic: str, key: object, value: object) -> tuple[object, object]:
+        if self._key_serializer is not None:
+            key = serialized(self._key_serializer, key, topic, "key")
+        if self._value_serializer is not None:
+            value = serialized(self._value_serializer, value, topic, "value")
+        return key, value
+
+
+def raise_failures(failures: Sequence[tuple[str, int, int, str, int]]) -> None:
+    """Raise what became of records that were not delivered; nothing if there is nothing."""
+    if not failures:
+        return
+    from pabal import errors
+
+    total = sum(count for *_, count in failures)
+    reasons = "; ".join(
+        f"{count} of {topic}-{partition}: {message}"
+        for topic, partition, _, message, count in failures[:5]
+    )
+    more = f"; and {len(failures) - 5} more reasons" if len(failures) > 5 else ""
+    error = errors.error_class(failures[0][2])
+    raise error(f"{total} records were not delivered: {reasons}{more}")
+
+
+def _bytes(data: object) -> bytes | None:
+    if data is None or isinstance(data, bytes):
+        return data
+    if isinstance(data, str):
+        return data.encode()
+    return bytes(memoryview(data))  # type: ignore[arg-type]
+
+
+class _Watcher:
+    """The thread that calls callbacks of futures; it runs once there are some."""
+
+    def __init__(self, core: _core.Producer) -> None:
+        self._core = weakref.ref(core)
+
+    def start(self) -> None:
+        core = self._core()
+        if core is None:
+            return
+        # A descriptor of its own: the producer may close its own at any time, and rings before.
+        descriptor = os.dup(core.descriptor)
+        threading.Thread(
+            target=self._run, args=(descriptor,), name="pabal-callbacks", daemon=True
+        ).start()
+
+    def _run(self, descriptor: int) -> None:
+        try:
+            while True:
+                select.select([descriptor], [], [])
+                core = self._core()
+                if core is None or core.stopped:
+                    return
+                core.drain()
+                del core
+        finally:
+            os.close(descriptor)
+
+
+def _example_cluster() -> object:
+    from pabal.cluster import Cluster
+
+    return Cluster()
+
+
+_open_producers: weakref.WeakSet[Producer] = weakref.WeakSet()
+
+
+@atexit.register
+def _close_open_producers() -> None:
+    for producer in list(_open_producers):
+        try:
+            producer.close(timeout=5)
+        except Exception:  # noqa: S110, BLE001 - nobody is left to be told
+            pass
