@@ -307,11 +307,12 @@ io::Task<void> Connection::work_on(Work* work) {
     wake();
 }
 
-// A heartbeat that waits for news gives way to whatever comes behind it.
+// A heartbeat or a follower's fetch that waits for news gives way to whatever comes behind it.
 void Connection::release_parked() {
     for (auto& work : calls_) {
-        if (work->started && !work->done && work->call.request.parked)
-            work->call.request.parked->open();
+        if (!work->started || work->done || !work->call.request.parked) continue;
+        work->call.request.released = true;
+        work->call.request.parked->open();
     }
 }
 

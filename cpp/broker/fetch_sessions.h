@@ -40,6 +40,8 @@ public:
     std::int32_t max_bytes = 0;
     LeaderEpoch current_leader_epoch = no_leader_epoch;
     LeaderEpoch last_fetched_epoch = no_leader_epoch;
+    Offset log_start_offset{-1};  // Of a follower.
+    bool place_is_news = false;   // The follower was not heard of with this place yet.
 
     // As the newest response told it; -1: it has to be told.
     Offset told_high_watermark{-1};

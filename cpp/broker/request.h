@@ -8,6 +8,7 @@
 #include <string_view>
 
 #include "base/error_code.h"
+#include "base/ids.h"
 #include "base/time.h"
 
 namespace pabal::io {
@@ -27,6 +28,9 @@ struct Peer {
     ListenerRole role = ListenerRole::broker;
     std::string software_name;  // From ApiVersions v3 on (KIP-511), else empty.
     std::string software_version;
+    // The broker that sends its heartbeats through this connection, and its epoch.
+    BrokerId heartbeat_of = no_broker;
+    BrokerEpoch heartbeat_epoch{-1};
 };
 
 struct RequestContext {
@@ -49,6 +53,7 @@ struct RequestContext {
     // Set by a handler that holds its answer back until there is news: the connection opens it when
     // its client has something else to say, or is gone.
     io::Gate* parked = nullptr;
+    bool released = false;  // Set with that.
 
     void failed(ErrorCode code) {
         if (first_error == ErrorCode::none) first_error = code;

@@ -1,6 +1,7 @@
 #include "rpc/connection.h"
 
 #include <algorithm>
+#include <cstring>
 
 #include "wire/api_versions.h"
 
@@ -11,6 +12,10 @@ namespace {
 constexpr int api_versions_version = 3;
 
 constexpr std::size_t length_bytes = 4;
+// What a short read may take beyond what it is for.
+constexpr std::size_t ahead_bytes = 1024;
+// A larger frame's memory is given back at once.
+constexpr std::size_t kept_frame_bytes = 4u << 20;
 
 Error timed_out(const io::Address& address) {
     return {ErrorCode::request_timed_out, "no answer from " + io::text(address) + " in time"};
@@ -102,11 +107,16 @@ Status Connection::check_header(wire::Reader* reader, wire::ApiKey api, int vers
     return {};
 }
 
-io::Task<Result<Bytes>> Connection::exchange(Rope frame, Instant deadline) {
+io::Task<Status> Connection::write(Rope frame, Instant deadline) {
     auto written = co_await stream_->write(std::move(frame), deadline);
     if (!written.ok()) co_return lost(written.error());
+    co_return Status();
+}
+
+io::Task<Result<Bytes>> Connection::read_frame(Instant deadline) {
     std::uint8_t length[length_bytes];
-    auto length_read = co_await read_exactly(MutableByteView(length), deadline);
+    const MutableByteView prefix(length);
+    auto length_read = co_await read_exactly(prefix, deadline);
     if (!length_read.ok()) co_return length_read.error();
     std::uint32_t size = 0;
     for (const std::uint8_t byte : length) size = (size << 8) | byte;
@@ -115,24 +125,47 @@ io::Task<Result<Bytes>> Connection::exchange(Rope frame, Instant deadline) {
             ErrorCode::invalid_request,
             io::text(address_) + " announces a response of " + std::to_string(size) + " bytes"};
     }
-    Buffer buffer(size);
-    const MutableByteView body = buffer.view();
+    Buffer buffer = room_for(size);
+    const MutableByteView body = buffer.view().subspan(0, size);
     auto body_read = co_await read_exactly(body, deadline);
     if (!body_read.ok()) co_return body_read.error();
-    co_return Bytes(std::move(buffer));
+    Bytes whole(std::move(buffer));
+    if (whole.size() <= kept_frame_bytes) last_frame_ = whole;
+    co_return whole.slice(0, size);
 }
 
+Buffer Connection::room_for(std::size_t size) {
+    Buffer again = std::move(last_frame_).reclaim();
+    if (again.size() >= size) return again;
+    return Buffer(size);
+}
+
+// Small reads take more than was asked for, so that a short response needs one.
 io::Task<Status> Connection::read_exactly(MutableByteView into, Instant deadline) {
     while (!into.empty()) {
+        if (ahead_begin_ < ahead_end_) {
+            const std::size_t count = std::min(into.size(), ahead_end_ - ahead_begin_);
+            std::memcpy(into.data(), ahead_.data() + ahead_begin_, count);
+            ahead_begin_ += count;
+            into = into.subspan(count);
+            continue;
+        }
         auto readable = co_await stream_->readable(deadline);
         if (!readable.ok()) co_return lost(readable.error());
         if (!*readable) co_return timed_out(address_);
-        const auto read = stream_->read_some(into);
+        const bool small = into.size() < ahead_bytes;
+        if (small && ahead_.size() == 0) ahead_ = Buffer(ahead_bytes);
+        const auto read = stream_->read_some(small ? ahead_.view() : into);
         if (!read.ok()) co_return lost(read.error());
         if (read->end_of_stream) {
             co_return lost(IoError{0, io::text(address_) + " closed the connection"});
         }
-        into = into.subspan(read->count);
+        if (small) {
+            ahead_begin_ = 0;
+            ahead_end_ = read->count;
+        } else {
+            into = into.subspan(read->count);
+        }
     }
     co_return Status();
 }

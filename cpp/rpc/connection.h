@@ -1,6 +1,6 @@
-// One connection to a broker: requests out, responses in, one at a time, in the highest version
-// that both sides know (KIP-35). Lives on one shard; its owner awaits every call before destroying
-// it.
+// One connection to a broker: requests out, responses in, in the highest version that both sides
+// know (KIP-35). One at a time with `call`; with `send` and `receive` a request may follow another
+// before that is answered. Lives on one shard; its owner awaits every call before destroying it.
 #pragma once
 
 #include <memory>
@@ -37,21 +37,44 @@ public:
     // response cannot be read.
     template <class Response, class Request>
     io::Task<Result<Response>> call(Request request, Instant deadline) {
+        auto sent = co_await send(std::move(request), deadline);
+        if (!sent.ok()) co_return sent.error();
+        const Sent awaited = *sent;
+        auto response = co_await receive<Response>(awaited, deadline);
+        co_return response;
+    }
+
+    // What `receive` needs to know of a request that was sent.
+    struct Sent {
+        wire::ApiKey api;
+        int version;
+        std::int32_t correlation_id;
+    };
+    // The two halves of `call`. One request is sent at a time, and one response received, in the
+    // order of the requests; a response may be awaited while another request is sent.
+    template <class Request>
+    io::Task<Result<Sent>> send(Request request, Instant deadline) {
         const auto version = version_of(Request::api_key);
         if (!version.ok()) co_return version.error();
         // A request whose fields depend on the version fills them in now.
         if constexpr (requires { request.fill(0); }) request.fill(*version);
         wire::Writer writer;
-        const std::int32_t correlation_id = begin(&writer, Request::api_key, *version);
+        Sent sent{Request::api_key, *version, begin(&writer, Request::api_key, *version)};
         encode(writer, request, *version);
         Rope frame = writer.take();
-        auto reply = co_await exchange(std::move(frame), deadline);
+        auto written = co_await write(std::move(frame), deadline);
+        if (!written.ok()) co_return written.error();
+        co_return sent;
+    }
+    template <class Response>
+    io::Task<Result<Response>> receive(Sent sent, Instant deadline) {
+        auto reply = co_await read_frame(deadline);
         if (!reply.ok()) co_return reply.error();
         wire::Reader reader(*reply);
-        const Status header = check_header(&reader, Request::api_key, *version, correlation_id);
+        const Status header = check_header(&reader, sent.api, sent.version, sent.correlation_id);
         if (!header.ok()) co_return header.error();
         Response response;
-        const Status body = decode(reader, response, *version);
+        const Status body = decode(reader, response, sent.version);
         if (!body.ok()) co_return body.error();
         co_return response;
     }
@@ -69,8 +92,10 @@ private:
     std::int32_t begin(wire::Writer* writer, wire::ApiKey api, int version);
     Status check_header(wire::Reader* reader, wire::ApiKey api, int version,
                         std::int32_t correlation_id) const;
-    io::Task<Result<Bytes>> exchange(Rope frame, Instant deadline);
+    io::Task<Status> write(Rope frame, Instant deadline);
+    io::Task<Result<Bytes>> read_frame(Instant deadline);
     io::Task<Status> read_exactly(MutableByteView into, Instant deadline);
+    Buffer room_for(std::size_t size);
     io::Task<Status> negotiate(Instant deadline);
     Error lost(const IoError& error) const;
 
@@ -80,6 +105,11 @@ private:
     std::int32_t last_correlation_id_ = 0;
     // By API key: what the broker serves, empty ranges before it has said so.
     std::vector<wire::VersionRange> served_;
+    // What was read with a length and does not belong to it.
+    Buffer ahead_;
+    std::size_t ahead_begin_ = 0;
+    std::size_t ahead_end_ = 0;
+    Bytes last_frame_;  // Its memory is used again once nobody holds a slice of it.
 };
 
 }  // namespace pabal::rpc

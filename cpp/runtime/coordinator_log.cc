@@ -105,7 +105,9 @@ io::Task<Status> CoordinatorLog::load(std::shared_ptr<CoordinatorLog> self, Repl
     if (next >= end) co_return Status();
     if (self->partition_->high_watermark() < end) {
         Instant never = Instant::never();
-        error = co_await self->partition_->acknowledged(end, false, RequiredAcks::all, never);
+        const auto reign = self->partition_->reign();
+        error =
+            co_await self->partition_->acknowledged(end, false, reign, RequiredAcks::all, never);
         if (error != ErrorCode::none)
             co_return Error{error, "its records did not become committed"};
     }
@@ -185,8 +187,8 @@ io::Task<void> CoordinatorLog::append_pending(std::shared_ptr<CoordinatorLog> se
             if (self->partition_->must_wait(appended, RequiredAcks::all)) {
                 Offset end = appended.end_offset;
                 Instant never = Instant::never();
-                error = co_await self->partition_->acknowledged(end, appended.awaits_flush,
-                                                                RequiredAcks::all, never);
+                error = co_await self->partition_->acknowledged(
+                    end, appended.awaits_flush, appended.reign, RequiredAcks::all, never);
                 if (self->closed_) error = self->closed_because_;
             }
         }

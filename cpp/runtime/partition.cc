@@ -6,6 +6,7 @@
 #include "base/probe.h"
 #include "io/gate.h"
 #include "io/ports.h"
+#include "record/record_batch.h"
 #include "runtime/partition_directory.h"
 #include "runtime/partitions.h"
 
@@ -13,8 +14,9 @@ namespace pabal::runtime {
 
 using replication::RequiredAcks;
 
-void PartitionObserver::observe(Partition* partition) {
+void PartitionObserver::observe(Partition* partition, Interest interest) {
     unobserve();
+    interest_ = interest;
     partition_ = partition;
     next_ = partition->observers_;
     if (next_) next_->link_ = &next_;
@@ -47,6 +49,7 @@ Partition::~Partition() {
 
 ErrorCode Partition::unavailable() const {
     if (log_) return ErrorCode::none;
+    if (moved_away_) return ErrorCode::not_leader_or_follower;
     return deleted_ ? ErrorCode::unknown_topic_or_partition : ErrorCode::kafka_storage_error;
 }
 
@@ -62,6 +65,12 @@ Offset Partition::readable_end(replication::Isolation isolation) const {
 ErrorCode Partition::check_leads(LeaderEpoch current) const {
     if (!log_) return unavailable();
     return leader_->check_leads(current);
+}
+
+ErrorCode Partition::end_is_known() const {
+    return leader_ && leader_->leads() && leader_->epoch_start() > leader_->high_watermark()
+               ? ErrorCode::offset_not_available
+               : ErrorCode::none;
 }
 
 std::optional<LeaderEpoch> Partition::latest_epoch() const {
@@ -88,8 +97,7 @@ std::optional<replication::EpochEnd> Partition::end_of_epoch(LeaderEpoch epoch) 
 AppendOutcome Partition::append(const Bytes& records, RequiredAcks acks, bool zstd_allowed) {
     AppendOutcome outcome;
     outcome.error = unavailable();
-    if (outcome.error == ErrorCode::none)
-        outcome.error = leader_->prepare(acks, config_->min_in_sync_replicas);
+    if (outcome.error == ErrorCode::none) outcome.error = leader_->prepare(acks);
     if (outcome.error != ErrorCode::none) return outcome;
 
     const WallTime now = partitions_->clock().wall_now();
@@ -118,8 +126,7 @@ AppendOutcome Partition::append_trusted(const Bytes& batch, RequiredAcks acks,
                                         log::AppendOrigin origin) {
     AppendOutcome outcome;
     outcome.error = unavailable();
-    if (outcome.error == ErrorCode::none)
-        outcome.error = leader_->prepare(acks, config_->min_in_sync_replicas);
+    if (outcome.error == ErrorCode::none) outcome.error = leader_->prepare(acks);
     if (outcome.error != ErrorCode::none) return outcome;
     return append_validated(record::trusted(batch), origin, partitions_->clock().wall_now());
 }
@@ -144,6 +151,7 @@ AppendOutcome Partition::append_validated(const record::ValidatedBatch& batch,
     outcome.end_offset = appended->last_offset + 1;
     outcome.append_time = appended->append_time;
     outcome.log_start_offset = appended->log_start_offset;
+    outcome.reign = reign_;
 
     auto& traffic = partitions_->traffic_;
     if (appended->duplicate) {
@@ -179,13 +187,21 @@ replication::LogBounds Partition::bounds() const {
 }
 
 void Partition::advance() {
-    if (!leads() || !leader_->appended(committable_end())) return;
+    if (!leads()) return;
+    const bool moved =
+        leader_->appended(log_->log_end_offset(), committable_end(), partitions_->clock().now());
+    if (!leader_->followers().empty()) changed(PartitionObserver::Interest::appended_records);
+    if (moved) committed();
+}
+
+void Partition::committed() {
     if (!waiters_.empty()) wake(false);
-    changed();
+    changed(PartitionObserver::Interest::committed_records);
 }
 
 bool Partition::satisfied(const Waiter& waiter) const {
-    return waiter.committed <= high_watermark() && waiter.durable <= log_->recovery_point();
+    return waiter.committed <= high_watermark() && waiter.durable <= log_->recovery_point() &&
+           (waiter.low_watermark == Offset(0) || waiter.low_watermark <= low_watermark());
 }
 
 void Partition::wake(bool all) {
@@ -196,27 +212,63 @@ void Partition::wake(bool all) {
     });
 }
 
-void Partition::changed() {
-    for (auto* observer = observers_; observer; observer = observer->next_)
-        observer->partition_changed();
+void Partition::changed(PartitionObserver::Interest what) {
+    using Interest = PartitionObserver::Interest;
+    for (auto* observer = observers_; observer; observer = observer->next_) {
+        if (what == Interest::standing || observer->interest_ == what ||
+            (what == Interest::committed_records && partitions_->rack_aware() &&
+             observer->interest_ == Interest::appended_records))
+            observer->partition_changed();
+    }
 }
 
 bool Partition::must_wait(const AppendOutcome& appended, RequiredAcks acks) const {
     if (appended.error != ErrorCode::none || acks == RequiredAcks::none) return false;
     if (SABOTAGED("acknowledges-before-the-sync")) return false;
     if (appended.awaits_flush) return true;
+    if (SABOTAGED("acknowledges-before-the-high-watermark")) return false;
     return acks == RequiredAcks::all && high_watermark() < appended.end_offset;
 }
 
-io::Task<ErrorCode> Partition::acknowledged(Offset end, bool awaits_flush, RequiredAcks acks,
-                                            Instant deadline) {
+io::Task<ErrorCode> Partition::acknowledged(Offset end, bool awaits_flush, std::uint32_t reign,
+                                            RequiredAcks acks, Instant deadline) {
     const auto self = shared_from_this();
-    io::Gate gate(partitions_->clock());
-    const Waiter waiter{acks == RequiredAcks::all ? end : Offset(0), awaits_flush ? end : Offset(0),
-                        &gate};
-    const auto epoch = leader_epoch();
+    const bool all = acks == RequiredAcks::all;
+    const Waiter waiter{all ? end : Offset(0), awaits_flush ? end : Offset(0), Offset(0), nullptr};
+    const auto error = co_await wait_for(waiter, reign, deadline);
+    if (error != ErrorCode::none || !all) co_return error;
+    co_return leader_->enough_replicas();
+}
+
+io::Task<ErrorCode> Partition::deleted_everywhere(Offset offset, Instant deadline) {
+    const auto self = shared_from_this();
+    const Waiter waiter{Offset(0), Offset(0), offset, nullptr};
+    const auto reign = reign_;
+    const auto error = co_await wait_for(waiter, reign, deadline);
+    co_return error;
+}
+
+io::Task<ErrorCode> Partition::durable(Offset end, Instant deadline) {
+    const auto self = shared_from_this();
     if (!log_) co_return unavailable();
+    if (log_->recovery_point() >= end) co_return ErrorCode::none;
+    want_flush();
+    io::Gate gate(partitions_->clock());
+    waiters_.push_back({Offset(0), end, Offset(0), &gate});
+    const bool in_time = co_await gate.opened(deadline);
+    std::erase_if(waiters_, [&](const Waiter& other) { return other.gate == &gate; });
+    if (!in_time) co_return ErrorCode::request_timed_out;
+    if (!log_) co_return unavailable();
+    co_return log_->recovery_point() >= end ? ErrorCode::none : ErrorCode::kafka_storage_error;
+}
+
+io::Task<ErrorCode> Partition::wait_for(Waiter waiter, std::uint32_t reign, Instant deadline) {
+    const auto self = shared_from_this();
+    if (!log_) co_return unavailable();
+    if (!leads() || reign != reign_) co_return ErrorCode::not_leader_or_follower;
     if (satisfied(waiter)) co_return ErrorCode::none;
+    io::Gate gate(partitions_->clock());
+    waiter.gate = &gate;
     waiters_.push_back(waiter);
     const bool in_time = co_await gate.opened(deadline);
     if (!in_time) {
@@ -224,29 +276,51 @@ io::Task<ErrorCode> Partition::acknowledged(Offset end, bool awaits_flush, Requi
         co_return ErrorCode::request_timed_out;
     }
     if (!log_) co_return unavailable();
-    if (!leads() || leader_epoch() != epoch) co_return ErrorCode::not_leader_or_follower;
+    if (!leads() || reign != reign_) co_return ErrorCode::not_leader_or_follower;
     co_return satisfied(waiter) ? ErrorCode::none : ErrorCode::kafka_storage_error;
 }
 
 ReadOutcome Partition::read(const replication::ReadPlace& place, replication::Isolation isolation,
-                            std::int32_t max_bytes, bool at_least_one) const {
+                            std::int32_t max_bytes, bool at_least_one,
+                            replication::Reader reader) const {
     ReadOutcome outcome;
     outcome.error = unavailable();
     if (outcome.error != ErrorCode::none) return outcome;
-    const Offset last_stable = last_stable_offset();
-    const auto readable = leader_->readable(place, isolation, bounds(), last_stable,
-                                            end_of_epoch(place.last_fetched_epoch));
+    auto readable = leader_->readable(place, isolation, bounds(), last_stable_offset(),
+                                      end_of_epoch(place.last_fetched_epoch), reader);
+    if (SABOTAGED("reads-past-the-high-watermark")) readable.bound = log_->log_end_offset();
+    return read_up_to(readable, place.offset, isolation, max_bytes, at_least_one);
+}
+
+ReadOutcome Partition::read_as_follower(const replication::ReadPlace& place,
+                                        const replication::FollowerFetch* news,
+                                        std::int32_t max_bytes, bool at_least_one) {
+    ReadOutcome outcome;
+    outcome.error = unavailable();
+    if (outcome.error != ErrorCode::none) return outcome;
+    constexpr auto isolation = replication::Isolation::read_uncommitted;
+    auto readable =
+        leader_->readable(place, isolation, bounds(), Offset(0),
+                          end_of_epoch(place.last_fetched_epoch), replication::Reader::follower);
+    if (news && readable.error == ErrorCode::none && !readable.diverging)
+        readable.error = note_follower(*news);
+    return read_up_to(readable, place.offset, isolation, max_bytes, at_least_one);
+}
+
+ReadOutcome Partition::read_up_to(const replication::Readable& readable, Offset from,
+                                  replication::Isolation isolation, std::int32_t max_bytes,
+                                  bool at_least_one) const {
+    ReadOutcome outcome;
     outcome.error = readable.error;
     if (outcome.error != ErrorCode::none) return outcome;
     outcome.high_watermark = high_watermark();
-    outcome.last_stable_offset = last_stable;
+    outcome.last_stable_offset = last_stable_offset();
     outcome.log_start_offset = log_->log_start_offset();
     outcome.readable_end = readable.bound;
     outcome.diverging = readable.diverging;
-    if (SABOTAGED("reads-past-the-high-watermark")) outcome.readable_end = log_->log_end_offset();
-    if (outcome.diverging || place.offset >= outcome.readable_end) return outcome;
+    if (outcome.diverging || from >= outcome.readable_end) return outcome;
 
-    auto found = log_->read(place.offset, outcome.readable_end, max_bytes, at_least_one);
+    auto found = log_->read(from, outcome.readable_end, max_bytes, at_least_one);
     if (!found.ok()) {
         ReadOutcome failed;
         failed.error = found.error().code;
@@ -254,7 +328,7 @@ ReadOutcome Partition::read(const replication::ReadPlace& place, replication::Is
     }
     outcome.records = std::move(found->records);
     if (isolation == replication::Isolation::read_committed && !outcome.records.empty()) {
-        auto aborted = log_->aborted_transactions(place.offset, readable.bound);
+        auto aborted = log_->aborted_transactions(from, readable.bound);
         if (!aborted.ok()) {
             ReadOutcome failed;
             failed.error = aborted.error().code;
@@ -263,6 +337,173 @@ ReadOutcome Partition::read(const replication::ReadPlace& place, replication::Is
         outcome.aborted_transactions = std::move(*aborted);
     }
     return outcome;
+}
+
+ErrorCode Partition::note_follower(const replication::FollowerFetch& fetch) {
+    const auto fetched = leader_->fetched(fetch, bounds(), partitions_->clock().now());
+    if (fetched.error != ErrorCode::none) return fetched.error;
+    if (fetched.high_watermark_moved) {
+        committed();
+    } else if (fetched.log_start_moved && !waiters_.empty()) {
+        wake(false);
+    }
+    if (fetched.may_join) partitions_->want_isr_change(this);
+    return ErrorCode::none;
+}
+
+bool Partition::is_eligible(const replication::Follower& follower) const {
+    return partitions_->is_eligible(follower.id, follower.broker_epoch);
+}
+
+void Partition::judge_followers() {
+    if (!log_ || !leads() || leader_->followers().empty()) return;
+    const auto eligible = [this](const replication::Follower& each) { return is_eligible(each); };
+    if (leader_->judge(eligible, partitions_->clock().now())) committed();
+    // A replica that died holds DeleteRecords up no longer.
+    if (!waiters_.empty()) wake(false);
+    partitions_->want_isr_change(this);
+}
+
+std::optional<replication::IsrChange> Partition::next_isr_change() {
+    if (!log_ || !leads()) return std::nullopt;
+    if (auto change = leader_->recovered()) return change;
+    if (auto change = leader_->expand()) return change;
+    return leader_->shrink(bounds(), partitions_->clock().now());
+}
+
+void Partition::isr_answered(const replication::IsrChange& change,
+                             const replication::IsrAnswer& answer) {
+    if (!log_ || !leads()) return;
+    if (leader_->answered(change, answer, partitions_->clock().now())) committed();
+    leadership_ = leader_->leadership();
+    // Others may have caught up while this was decided.
+    if (answer.error == ErrorCode::none) partitions_->want_isr_change(this);
+}
+
+BrokerId Partition::preferred_read_replica(std::string_view rack, Offset offset) const {
+    if (rack.empty() || !log_ || !leads()) return no_broker;
+    if (partitions_->rack_of(partitions_->broker_id()) == rack) return no_broker;
+    const replication::Follower* best = nullptr;
+    for (const auto& follower : leader_->followers()) {
+        // One that lags would hold its readers up for as long as it does.
+        if (!follower.in_sync || !is_eligible(follower)) continue;
+        if (follower.log_end < offset || follower.log_start > offset) continue;
+        if (partitions_->rack_of(follower.id) != rack) continue;
+        if (!best || follower.log_end > best->log_end) best = &follower;
+    }
+    return best ? best->id : no_broker;
+}
+
+Offset Partition::low_watermark() const {
+    if (!log_) return Offset(-1);
+    return leader_->low_watermark(log_->log_start_offset(), [this](BrokerId id) {
+        return partitions_->is_eligible(id, BrokerEpoch(-1));
+    });
+}
+
+replication::FollowerPlace Partition::ask(replication::PartitionFollower* follower) const {
+    return follower->ask(bounds(), leader_epoch(), log_->latest_epoch());
+}
+
+replication::FollowerStep Partition::answered(const replication::PartitionFollower& follower,
+                                              const replication::LeaderAnswer& answer) const {
+    if (!follows()) return {};
+    replication::FollowerLog log{bounds(), leader_epoch(), std::nullopt};
+    if (answer.diverging) log.diverging_here = end_of_epoch(answer.diverging->epoch);
+    return follower.answered(answer, log);
+}
+
+replication::FollowerStep Partition::bounds_told(const replication::PartitionFollower& follower,
+                                                 replication::LogBounds leader) const {
+    if (!follows()) return {};
+    return follower.bounds_told(leader, {bounds(), leader_epoch(), std::nullopt});
+}
+
+ReplicateOutcome Partition::replicate(const Bytes& batches,
+                                      const replication::LeaderAnswer& answer) {
+    ReplicateOutcome outcome;
+    const auto failed = [&](ErrorCode error, std::string message) {
+        outcome.error = error;
+        outcome.message = std::move(message);
+        ++partitions_->traffic_.storage_errors;
+        partitions_->append_failed(this, outcome.message);
+        return outcome;
+    };
+    const auto now = partitions_->clock().wall_now();
+    if (!batches.empty()) {
+        record::BatchWalker walker(batches);
+        const auto first = walker.next();
+        const Offset asked = log_->log_end_offset();
+        const bool empty = asked == log_->log_start_offset();
+        const bool starts_within = first.ok() && *first && (*first)->base_offset() < asked;
+        // The leader's log starts in the midst of a batch: an empty log takes it as a whole.
+        if (starts_within && empty && (*first)->next_offset() > asked) {
+            const auto restarted = log_->truncate_fully_and_start_at((*first)->base_offset());
+            if (!restarted.ok())
+                return failed(ErrorCode::kafka_storage_error, restarted.error().message);
+        }
+        const auto appended = log_->append_as_follower(batches, now);
+        if (!appended.ok()) {
+            // What is damaged on its way is no fault of this disk: it is asked for again.
+            if (appended.error().code == ErrorCode::kafka_storage_error)
+                return failed(appended.error().code, appended.error().message);
+            outcome.error = appended.error().code;
+            outcome.message = appended.error().message;
+            return outcome;
+        }
+        if (starts_within && empty && log_->log_end_offset() >= asked) {
+            const auto raised = log_->raise_log_start_offset(asked);
+            if (!raised.ok()) return failed(ErrorCode::kafka_storage_error, raised.error().message);
+            outcome.start_moved = true;
+        }
+        partitions_->traffic_.bytes_replicated += batches.size();
+        partitions_->count_unflushed(this);
+        const auto flush_messages = config_->log.flush_messages;
+        if (flush_messages != INT64_MAX) {
+            const Offset end = log_->log_end_offset();
+            if (end - std::max(flush_target_, log_->recovery_point()) >= flush_messages) {
+                flush_target_ = end;
+                want_flush();
+            }
+            outcome.awaits_flush = flush_messages == 1;
+        }
+    }
+    const Offset start = std::min(answer.log_start, log_->log_end_offset());
+    if (start > log_->log_start_offset()) {
+        const auto raised = log_->raise_log_start_offset(start);
+        if (!raised.ok()) return failed(ErrorCode::kafka_storage_error, raised.error().message);
+        leader_->log_start_moved(start);
+        outcome.start_moved = true;
+        partitions_->remove_deleted_files(this);
+    }
+    if (outcome.start_moved) {
+        partitions_->save_checkpoint(*this);
+        changed();
+    }
+    if (leader_->committed(answer.high_watermark, bounds())) committed();
+    return outcome;
+}
+
+IoStatus Partition::cut(Offset offset) {
+    const auto cut = log_->truncate_to(offset);
+    flush_target_ = std::min(flush_target_, log_->log_end_offset());
+    leader_->truncated(bounds());
+    partitions_->save_checkpoint(*this);
+    partitions_->count_unflushed(this);
+    if (!cut.ok()) partitions_->append_failed(this, cut.error().message);
+    changed();
+    return cut;
+}
+
+IoStatus Partition::restart(Offset offset) {
+    const auto restarted = log_->truncate_fully_and_start_at(offset);
+    flush_target_ = std::min(flush_target_, log_->log_end_offset());
+    leader_->truncated(bounds());
+    partitions_->save_checkpoint(*this);
+    partitions_->count_unflushed(this);
+    if (!restarted.ok()) partitions_->append_failed(this, restarted.error().message);
+    changed();
+    return restarted;
 }
 
 Result<Offset> Partition::delete_records(Offset offset) {
@@ -296,18 +537,27 @@ void Partition::opened(std::unique_ptr<log::PartitionLog> log, Offset high_water
     log_ = std::move(log);
     ++log_generation_;
     flush_target_ = log_->recovery_point();
-    leader_.emplace(partitions_->broker_id(), high_watermark, bounds());
+    leader_.emplace(partitions_->broker_id(), high_watermark, bounds(),
+                    partitions_->replica_lag_max());
+    leader_->set_min_in_sync_replicas(config_->min_in_sync_replicas);
+    saved_high_watermark_ = leader_->high_watermark();
     names_synced_ = log_->recovery_point() > Offset(0);
     lead(leadership_);
 }
 
-void Partition::lead(replication::Leadership leadership) {
+void Partition::lead(const replication::Leadership& leadership) {
     if (leadership.epoch < leadership_.epoch) return;
+    if (leadership.epoch == leadership_.epoch &&
+        leadership.partition_epoch < leadership_.partition_epoch)
+        return;
     leadership_ = leadership;
     if (!log_) return;
-    const bool moved = leader_->lead(leadership, {log_->log_start_offset(), committable_end()});
-    if (moved) wake(true);
+    const bool led = leads();
+    leader_->lead(leadership_, bounds(), committable_end(), partitions_->clock().now());
+    if (led && !leads()) ++reign_;
+    wake(led && !leads());
     if (leads() && committable_end() < log_->log_end_offset()) want_flush();
+    if (leads()) partitions_->want_isr_change(this);
     changed();
 }
 
@@ -315,12 +565,14 @@ void Partition::set_config(std::shared_ptr<const TopicConfig> config) {
     config_ = std::move(config);
     if (!log_) return;
     log_->set_config(config_->log);
+    leader_->set_min_in_sync_replicas(config_->min_in_sync_replicas);
     advance();
     partitions_->count_unflushed(this);
 }
 
 std::unique_ptr<log::PartitionLog> Partition::shut() {
     auto log = std::move(log_);
+    if (leads()) ++reign_;
     if (leader_) leader_->resign();
     wake(true);
     changed();

@@ -1,5 +1,6 @@
-// One partition that this broker holds: its log, what replication allows, and who waits for it.
-// Lives on one shard; from `prepare` to `appended` nothing suspends (an append is one synchronous
+// One partition that this broker holds: its log, what replication allows, and who waits for it. It
+// leads or follows as the metadata says; a fetcher brings a follower what its leader has. Lives on
+// one shard; from `prepare` to `appended` nothing suspends (an append is one synchronous
 // write), while syncs happen on the disk pool. Held by shared_ptr: whoever suspends keeps it alive
 // and finds it closed afterwards when the topic was deleted or the disk failed.
 #pragma once
@@ -19,6 +20,7 @@
 #include "io/task.h"
 #include "log/partition_log.h"
 #include "record/validation.h"
+#include "replication/follower.h"
 #include "replication/leader.h"
 #include "runtime/topic_config.h"
 
@@ -33,17 +35,20 @@ class Partitions;
 struct LogDirectory;
 struct Topic;
 
-// Hears of everything that a fetch of the partition would tell: records, watermarks, the log's
-// start, leadership, errors. A link of the partition's list; unlinks itself when it goes.
+// Hears of what a fetch of the partition would tell. A link of the partition's list; unlinks itself
+// when it goes.
 class PartitionObserver {
 public:
+    // What it hears of, beside leadership, the log's start and errors.
+    enum class Interest : std::uint8_t { standing, committed_records, appended_records };
+
     PartitionObserver() = default;
     PartitionObserver(const PartitionObserver&) = delete;
     PartitionObserver& operator=(const PartitionObserver&) = delete;
 
     virtual ~PartitionObserver() { unobserve(); }
 
-    void observe(Partition* partition);
+    void observe(Partition* partition, Interest interest = Interest::committed_records);
     void unobserve();
 
 private:
@@ -54,6 +59,7 @@ private:
     Partition* partition_ = nullptr;
     PartitionObserver* next_ = nullptr;
     PartitionObserver** link_ = nullptr;  // What points here.
+    Interest interest_ = Interest::committed_records;
 };
 
 // What became of the records of one partition in a Produce request.
@@ -66,6 +72,7 @@ struct AppendOutcome {
     WallTime append_time;   // -1 with create time.
     Offset log_start_offset{-1};
     bool awaits_flush = false;  // flush.messages wants it on disk before it is acknowledged.
+    std::uint32_t reign = 0;    // Which of this broker's leaderships of the partition it was.
 };
 
 struct ReadOutcome {
@@ -75,9 +82,18 @@ struct ReadOutcome {
     Offset log_start_offset{-1};
     Offset readable_end{-1};  // There may be more records than these, but none from here on.
     std::optional<replication::EpochEnd> diverging;
+    BrokerId preferred_read_replica = no_broker;  // Where a consumer should read instead (KIP-392).
     Rope records;
     // Of a read of committed records only.
     std::vector<log::AbortedTransaction> aborted_transactions;
+};
+
+// What became of the records that a follower fetched.
+struct ReplicateOutcome {
+    ErrorCode error = ErrorCode::none;
+    std::string message;
+    bool start_moved = false;   // The log's; synced before the leader hears of it.
+    bool awaits_flush = false;  // flush.messages=1: on disk before the leader hears of it.
 };
 
 class Partition : public std::enable_shared_from_this<Partition> {
@@ -108,6 +124,8 @@ public:
     Offset readable_end(replication::Isolation isolation) const;
     // FENCED_LEADER_EPOCH, UNKNOWN_LEADER_EPOCH, NOT_LEADER_OR_FOLLOWER, or why there is no log.
     ErrorCode check_leads(LeaderEpoch current) const;
+    // OFFSET_NOT_AVAILABLE while a new leader does not know yet what its predecessors committed.
+    ErrorCode end_is_known() const;
 
     // Checks and appends what a producer sent for this partition. Never suspends: whoever sees the
     // call return sees the records in the log. Then await `acknowledged`.
@@ -119,23 +137,69 @@ public:
     bool must_wait(const AppendOutcome& appended, replication::RequiredAcks acks) const;
     // Ends when the records below `end` may be acknowledged (high watermark for acks=all; synced if
     // `awaits_flush`). REQUEST_TIMED_OUT at the deadline, NOT_LEADER_OR_FOLLOWER or
-    // KAFKA_STORAGE_ERROR when it cannot happen any more.
-    io::Task<ErrorCode> acknowledged(Offset end, bool awaits_flush, replication::RequiredAcks acks,
-                                     Instant deadline);
+    // KAFKA_STORAGE_ERROR when it cannot happen any more; NOT_ENOUGH_REPLICAS_AFTER_APPEND. `reign`
+    // is the one in which they were appended.
+    io::Task<ErrorCode> acknowledged(Offset end, bool awaits_flush, std::uint32_t reign,
+                                     replication::RequiredAcks acks, Instant deadline);
+    std::uint32_t reign() const { return reign_; }
 
     // What a consumer finds at `place`. Reads no record: the answer holds ranges of files.
     ReadOutcome read(const replication::ReadPlace& place, replication::Isolation isolation,
-                     std::int32_t max_bytes, bool at_least_one) const;
+                     std::int32_t max_bytes, bool at_least_one,
+                     replication::Reader reader = replication::Reader::consumer) const;
+    // The same for a follower, up to the log end offset. `news`, if given, is taken as proof of
+    // what the follower holds, unless its past turns out not to be ours.
+    ReadOutcome read_as_follower(const replication::ReadPlace& place,
+                                 const replication::FollowerFetch* news, std::int32_t max_bytes,
+                                 bool at_least_one);
+    // The replica in sync from which a consumer in `rack` reads best, if not from the leader
+    // (KIP-392); -1 for the leader.
+    BrokerId preferred_read_replica(std::string_view rack, Offset offset) const;
 
     // DeleteRecords: nothing below `offset` (the high watermark if it is -1) is readable any more.
     // The new log start offset; OFFSET_OUT_OF_RANGE, POLICY_VIOLATION, KAFKA_STORAGE_ERROR. The
     // caller awaits Partitions::checkpoints_synced before it answers.
     Result<Offset> delete_records(Offset offset);
+    // The lowest log start offset of the replicas that live.
+    Offset low_watermark() const;
+    // Ends when no replica that lives holds anything below `offset`. REQUEST_TIMED_OUT,
+    // NOT_LEADER_OR_FOLLOWER, KAFKA_STORAGE_ERROR.
+    io::Task<ErrorCode> deleted_everywhere(Offset offset, Instant deadline);
 
     // The newest leader epoch that the log knows of, as leader the current one (KIP-320).
     std::optional<LeaderEpoch> latest_epoch() const;
     // Where `epoch`, or the largest known one below it, ends. Nothing if it is newer than all.
     std::optional<replication::EpochEnd> end_of_epoch(LeaderEpoch epoch) const;
+
+    // --- as a follower
+    // As the metadata has it, whether there is a log or not.
+    BrokerId metadata_leader() const { return leadership_.leader; }
+    // Another broker leads, and there is a log to write to.
+    bool follows() const { return log_ && leader() != no_broker && !leads(); }
+    // What its fetcher asks the leader for next.
+    replication::FollowerPlace ask(replication::PartitionFollower* follower) const;
+    // What the leader's answer means for the log as it stands now.
+    replication::FollowerStep answered(const replication::PartitionFollower& follower,
+                                       const replication::LeaderAnswer& answer) const;
+    replication::FollowerStep bounds_told(const replication::PartitionFollower& follower,
+                                          replication::LogBounds leader) const;
+    // Appends batches as they came, then takes over the leader's high watermark and log start.
+    ReplicateOutcome replicate(const Bytes& batches, const replication::LeaderAnswer& answer);
+    // Drops what the leader never had. The caller awaits Partitions::checkpoints_synced before it
+    // asks the leader again.
+    IoStatus cut(Offset offset);
+    IoStatus restart(Offset offset);
+    // Ends when everything below `end` is on disk. Errors as those of `acknowledged`.
+    io::Task<ErrorCode> durable(Offset end, Instant deadline);
+
+    // --- the in-sync replicas
+    // What the controller is to be asked for, if anything; it is pending from then on.
+    std::optional<replication::IsrChange> next_isr_change();
+    // Whether the answer to `change` still matters.
+    bool awaits(const replication::IsrChange& change) const {
+        return log_ && leads() && leader_->awaits(change);
+    }
+    void isr_answered(const replication::IsrChange& change, const replication::IsrAnswer& answer);
 
 private:
     friend class Partitions;
@@ -143,12 +207,15 @@ private:
     struct Waiter {
         Offset committed;
         Offset durable;
+        Offset low_watermark;
         io::Gate* gate;
     };
 
     // Partitions opens the log on the disk pool and hands it in.
     void opened(std::unique_ptr<log::PartitionLog> log, Offset high_watermark);
-    void lead(replication::Leadership leadership);
+    void lead(const replication::Leadership& leadership);
+    // Brokers came or went.
+    void judge_followers();
     void set_config(std::shared_ptr<const TopicConfig> config);
     // Nothing can be done with the log any more, and everybody who waits hears of it.
     std::unique_ptr<log::PartitionLog> shut();
@@ -160,9 +227,16 @@ private:
     bool satisfied(const Waiter& waiter) const;
     AppendOutcome append_validated(const record::ValidatedBatch& batch, log::AppendOrigin origin,
                                    WallTime now);
+    bool is_eligible(const replication::Follower& follower) const;
+    ReadOutcome read_up_to(const replication::Readable& readable, Offset from,
+                           replication::Isolation isolation, std::int32_t max_bytes,
+                           bool at_least_one) const;
+    io::Task<ErrorCode> wait_for(Waiter waiter, std::uint32_t reign, Instant deadline);
+    ErrorCode note_follower(const replication::FollowerFetch& fetch);
     void advance();
+    void committed();
     void wake(bool all);
-    void changed();
+    void changed(PartitionObserver::Interest what = PartitionObserver::Interest::standing);
     void want_flush();
     io::Task<void> flush_while_wanted();
 
@@ -182,9 +256,12 @@ private:
     std::int64_t counted_unflushed_bytes_ = 0;
     std::int32_t dirty_index_ = -1;
     Instant dirty_since_;
+    Offset saved_high_watermark_{0};  // By the newest checkpoint.
+    std::uint32_t reign_ = 0;         // Counts the times that this broker stopped to lead.
     bool flushing_ = false;
     bool flush_wanted_ = false;
     bool deleted_ = false;
+    bool moved_away_ = false;  // Deleted here, held by others.
     bool reopening_ = false;
     bool names_synced_ = false;  // The partition's directory and its partition.metadata.
 };

@@ -19,6 +19,8 @@ constexpr Duration append_warning_interval = Duration::seconds(10);
 constexpr Duration reopen_interval = Duration::seconds(1);
 // How many partitions the housekeeping touches before others have their turn.
 constexpr int partitions_per_turn = 64;
+constexpr std::string_view rack_aware_selector =
+    "org.apache.kafka.common.replica.RackAwareReplicaSelector";
 // With so many partitions to be synced at the end, one sync of the file system takes less time than
 // one of each file.
 constexpr std::size_t sync_at_once_from = 64;
@@ -43,6 +45,8 @@ Partitions::Partitions(io::Ports* ports, const metadata::BrokerConfig* config, B
       options_(std::move(options)),
       checkpoints_(ports, store, log),
       fetch_max_bytes_(static_cast<std::int32_t>(config->integer("fetch.max.bytes"))),
+      replica_lag_max_(Duration::milliseconds(config->integer("replica.lag.time.max.ms"))),
+      rack_aware_(config->text("replica.selector.class") == rack_aware_selector),
       flush_largest_at_(options_.flush_all_at_bytes) {
     ASSERT(!options_.log_directories.empty(), "a broker has a log directory");
     for (auto& directory : options_.log_directories)
@@ -86,6 +90,65 @@ void Partitions::each_partition(const std::function<void(Partition&)>& visit) co
 
 io::Task<IoStatus> Partitions::checkpoints_synced() {
     return checkpoints_.synced();
+}
+
+// --- replicas
+
+bool Partitions::is_eligible(BrokerId broker, BrokerEpoch epoch) const {
+    const auto* known = image_ ? image_->broker(broker) : nullptr;
+    if (!known || known->fenced || known->in_controlled_shutdown) return false;
+    return epoch == BrokerEpoch(-1) || epoch == known->epoch;
+}
+
+std::string_view Partitions::rack_of(BrokerId broker) const {
+    const auto* known = image_ ? image_->broker(broker) : nullptr;
+    return known && known->rack ? std::string_view(*known->rack) : std::string_view();
+}
+
+void Partitions::want_isr_change(Partition* partition) {
+    if (isr_changed_ && !stopping_) isr_changed_(partition->shared_from_this());
+}
+
+// True if it slept all the time, false if the broker ends.
+io::Task<bool> Partitions::link_sleep(Duration duration) {
+    if (stopping_) co_return false;
+    io::Gate gate(ports_->clock);
+    sleepers_.push_back(&gate);
+    const auto until = ports_->clock.now() + duration;
+    co_await gate.opened(until);
+    std::erase(sleepers_, &gate);
+    co_return !stopping_;
+}
+
+// Who does not come any more is noticed by nothing but the time.
+io::Task<void> Partitions::watch_followers() {
+    const Background background(this);
+    const auto interval =
+        Duration::milliseconds(std::max<std::int64_t>(replica_lag_max_.to_milliseconds() / 2, 1));
+    while (true) {
+        const bool slept = co_await link_sleep(interval);
+        if (!slept) break;
+        each_partition([&](Partition& partition) {
+            if (partition.leads() && partition.leader_->followers().size() > 0)
+                want_isr_change(&partition);
+        });
+    }
+}
+
+io::Task<void> Partitions::save_high_watermarks() {
+    const Background background(this);
+    const auto interval =
+        Duration::milliseconds(config_->integer("replica.high.watermark.checkpoint.interval.ms"));
+    while (true) {
+        const bool slept = co_await link_sleep(interval);
+        if (!slept) break;
+        each_partition([&](Partition& partition) {
+            // Alone, a replica knows on its own what is committed.
+            if (!partition.log_ || partition.leadership_.replicas.size() < 2) return;
+            if (partition.high_watermark() != partition.saved_high_watermark_)
+                save_checkpoint(partition);
+        });
+    }
 }
 
 // --- work on the disk pool
@@ -290,10 +353,11 @@ void Partitions::directory_failed(LogDirectory* directory, const std::string& wh
 
 // --- flushes and checkpoints
 
-void Partitions::save_checkpoint(const Partition& partition) {
+void Partitions::save_checkpoint(Partition& partition) {
     if (!partition.log_) return;
     auto checkpoint = partition.log_->checkpoint();
     checkpoint.high_watermark = partition.high_watermark();
+    partition.saved_high_watermark_ = checkpoint.high_watermark;
     checkpoints_.save(partition.id(), checkpoint);
 }
 
@@ -389,6 +453,7 @@ io::Task<void> Partitions::background_ended() {
 io::Task<void> Partitions::stop(BrokerEpoch broker_epoch) {
     end_background_work();
     each_partition([](Partition& partition) {
+        if (partition.leads()) ++partition.reign_;
         if (partition.leader_) partition.leader_->resign();
         partition.wake(true);
         partition.changed();

@@ -76,6 +76,7 @@ struct Traffic {
     std::uint64_t bytes_out = 0;
     std::uint64_t flushes = 0;
     std::uint64_t storage_errors = 0;
+    std::uint64_t bytes_replicated = 0;  // Taken from leaders.
 };
 
 class Partitions {
@@ -130,9 +131,20 @@ public:
     std::int32_t fetch_max_bytes() const { return fetch_max_bytes_; }
     // Everything that partitions reported until now (DeleteRecords) survives a loss of power.
     io::Task<IoStatus> checkpoints_synced();
+    // Who carries changes of the in-sync replicas to the controller: told of each partition that
+    // has one, which then says it when asked for next_isr_change. Before the first `apply`.
+    void on_isr_change(std::function<void(std::shared_ptr<Partition>)> action) {
+        isr_changed_ = std::move(action);
+    }
+    // The newest image that was applied; null before the first.
+    const std::shared_ptr<const metadata::ClusterImage>& image() const { return image_; }
 
     const Traffic& traffic() const { return traffic_; }
     void count_out(std::uint64_t bytes) { traffic_.bytes_out += bytes; }
+    // Consumers are told of a nearer replica, and followers hear of each high watermark at once.
+    bool rack_aware() const { return rack_aware_; }
+    // The metadata knows it as living, in this incarnation (-1: in any) (KIP-841, KIP-903).
+    bool is_eligible(BrokerId broker, BrokerEpoch epoch) const;
     io::Clock& clock() const;
     io::Ports& ports() const { return *ports_; }
 
@@ -167,7 +179,8 @@ private:
                                                  std::string_view topic);
     void reconfigure(const metadata::ClusterDelta& delta, const metadata::ClusterImage& image);
     void prepare_openings(Topic* topic, const std::set<PartitionIndex>& changed,
-                          std::vector<Opening>* openings);
+                          std::vector<Opening>* openings,
+                          std::vector<std::shared_ptr<Partition>>* leaving);
     LogDirectory* directory_for(const metadata::PartitionImage& image, const NamedPartition& name);
     std::optional<log::LogCheckpoint> left_behind(const TopicPartition& id,
                                                   const NamedPartition& name) const;
@@ -194,12 +207,19 @@ private:
     void end_background_work();
     io::Task<void> background_ended();
 
+    io::Task<bool> link_sleep(Duration duration);
+    io::Task<void> watch_followers();
+    io::Task<void> save_high_watermarks();
+
     // --- called by Partition
     BrokerId broker_id() const;
+    Duration replica_lag_max() const { return replica_lag_max_; }
+    std::string_view rack_of(BrokerId broker) const;
+    void want_isr_change(Partition* partition);
     void append_failed(Partition* partition, const std::string& why);
     void count_unflushed(Partition* partition);
     void directory_failed(LogDirectory* directory, const std::string& why);
-    void save_checkpoint(const Partition& partition);
+    void save_checkpoint(Partition& partition);
     void remove_deleted_files(Partition* partition);
     record::Codecs& codecs() { return codecs_; }
 
@@ -212,6 +232,10 @@ private:
     record::Codecs codecs_;
     Traffic traffic_;
     std::int32_t fetch_max_bytes_ = 0;
+    Duration replica_lag_max_;
+    bool rack_aware_ = false;
+    std::function<void(std::shared_ptr<Partition>)> isr_changed_;
+    std::shared_ptr<const metadata::ClusterImage> image_;
 
     std::unordered_map<TopicId, std::unique_ptr<Topic>> by_id_;
     std::unordered_map<std::string_view, Topic*, Hash, std::equal_to<>> by_name_;

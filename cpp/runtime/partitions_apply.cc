@@ -28,7 +28,14 @@ bool may_pass(const IoError& error) {
 }
 
 replication::Leadership leadership_in(const metadata::PartitionImage& image) {
-    return {image.leader, image.leader_epoch, static_cast<std::int32_t>(image.isr.size())};
+    replication::Leadership leadership;
+    leadership.leader = image.leader;
+    leadership.epoch = image.leader_epoch;
+    leadership.partition_epoch = image.partition_epoch;
+    leadership.replicas = image.replicas;
+    leadership.in_sync = image.isr;
+    leadership.recovering = image.leader_recovering;
+    return leadership;
 }
 
 }  // namespace
@@ -191,14 +198,22 @@ std::optional<log::LogCheckpoint> Partitions::left_behind(const TopicPartition& 
 }
 
 void Partitions::prepare_openings(Topic* topic, const std::set<PartitionIndex>& changed,
-                                  std::vector<Opening>* openings) {
+                                  std::vector<Opening>* openings,
+                                  std::vector<std::shared_ptr<Partition>>* leaving) {
     topic->partitions.resize(topic->image->partitions.size());
     for (const auto index : changed) {
         const auto* image = topic->image->partition(index);
         if (!image) continue;
         const auto& replicas = image->replicas;
-        if (std::find(replicas.begin(), replicas.end(), broker_id()) == replicas.end()) continue;
         auto& slot = topic->partitions[static_cast<std::size_t>(index.value())];
+        if (std::find(replicas.begin(), replicas.end(), broker_id()) == replicas.end()) {
+            // Reassigned: others hold it from now on.
+            if (slot) {
+                slot->moved_away_ = true;
+                leaving->push_back(std::move(slot));
+            }
+            continue;
+        }
         if (slot) {
             slot->lead(leadership_in(*image));
             continue;
@@ -302,6 +317,7 @@ void Partitions::finish(Opening* opening) {
 io::Task<void> Partitions::apply(std::shared_ptr<const metadata::ClusterDelta> delta,
                                  std::shared_ptr<const metadata::ClusterImage> image) {
     if (stopping_) co_return;
+    image_ = image;
     reconfigure(*delta, *image);
 
     std::vector<std::unique_ptr<Topic>> created;
@@ -330,7 +346,7 @@ io::Task<void> Partitions::apply(std::shared_ptr<const metadata::ClusterDelta> d
             topic->config = config_of(*image, topic_image->name);
         }
         topic->image = std::move(topic_image);
-        prepare_openings(topic, topic_delta.partitions, &openings);
+        prepare_openings(topic, topic_delta.partitions, &openings, &deleted);
     }
     if (!deleted.empty()) co_await delete_partitions(std::move(deleted));
     if (!openings.empty()) {
@@ -347,6 +363,8 @@ io::Task<void> Partitions::apply(std::shared_ptr<const metadata::ClusterDelta> d
         const auto id = topic->id();
         by_id_.emplace(id, std::move(topic));
     }
+    if (!delta->brokers.empty())
+        each_partition([](Partition& partition) { partition.judge_followers(); });
     if (first_delta_ && !stopping_) co_await finish_first_delta();
 }
 
@@ -439,6 +457,8 @@ io::Task<void> Partitions::finish_first_delta() {
     }
     io::detach(mark_boot());
     io::detach(retain_for_ever());
+    io::detach(watch_followers());
+    io::detach(save_high_watermarks());
 }
 
 io::Task<void> Partitions::mark_boot() {

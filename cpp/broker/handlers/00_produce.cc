@@ -28,6 +28,7 @@ struct Awaited {
     std::shared_ptr<runtime::Partition> partition;
     Offset end;
     bool awaits_flush;
+    std::uint32_t reign;
     std::uint32_t topic;
     std::uint32_t index;
 };
@@ -113,7 +114,7 @@ io::Task<wire::ProduceResponse> handle_produce(Context* context, RequestContext*
                 tell(outcome, &partition_response);
                 if (partition->must_wait(outcome, acks)) {
                     awaited.push_back({partition->shared_from_this(), outcome.end_offset,
-                                       outcome.awaits_flush,
+                                       outcome.awaits_flush, outcome.reign,
                                        static_cast<std::uint32_t>(response.responses.size() - 1),
                                        static_cast<std::uint32_t>(
                                            topic_response.partition_responses.size() - 1)});
@@ -146,8 +147,8 @@ io::Task<wire::ProduceResponse> handle_produce(Context* context, RequestContext*
         const auto deadline =
             context->clock.now() + Duration::milliseconds(std::max(message.timeout_ms, 0));
         for (const auto& each : awaited) {
-            const auto error =
-                co_await each.partition->acknowledged(each.end, each.awaits_flush, acks, deadline);
+            const auto error = co_await each.partition->acknowledged(each.end, each.awaits_flush,
+                                                                     each.reign, acks, deadline);
             if (error == ErrorCode::none) continue;
             auto& failed = response.responses[each.topic].partition_responses[each.index];
             failed.error_code = error;

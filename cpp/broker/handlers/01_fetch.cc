@@ -1,14 +1,15 @@
 // Fetch: record batches from partitions, as ranges of files that leave by sendfile.
 //
 // 4     isolation level (KIP-98) · 5 log start offset · 7 fetch sessions (KIP-227)
-// 9     leader epochs (KIP-320) · 11 rack (KIP-392): of one replica, none is nearer
+// 9     leader epochs (KIP-320) · 11 rack: nearer replicas, followers serve consumers (KIP-392)
 // 12    last fetched epoch, diverging epoch (KIP-595) · 13 topic ids (KIP-516) · 15 replica state
 // 16    node endpoints (KIP-951) · 17 directory ids · 18 the follower's high watermark (KIP-1166)
 //
 // A fetch waits in its session until min_bytes can be read, something is wrong, or max_wait is
 // over; whatever happens in a partition puts it on the session's news, and only news are looked at.
-// Deviation: followers are not served yet; a replica id is answered like one without
-// CLUSTER_ACTION.
+// A follower's fetch proves what it holds, reads to the log end offset, and waits for appends. It
+// also ends when the follower has another request to say, and it waits where this broker has not
+// heard yet of the leader epoch that the follower knows: Kafka's leader refuses that at once.
 #include <algorithm>
 
 #include "broker/current_leader.h"
@@ -38,11 +39,25 @@ public:
     Fetch(Context* context, RequestContext* request, FetchSession* session,
           const wire::FetchRequest& message, bool whole)
         : context_(context), request_(request), session_(session), whole_(whole) {
-        isolation_ =
-            message.isolation_level == 1 ? Isolation::read_committed : Isolation::read_uncommitted;
+        follower_.follower = follower_of(message, request->version);
+        if (is_follower() && request->version >= 15)
+            follower_.broker_epoch = message.replica_state.replica_epoch;
+        isolation_ = message.isolation_level == 1 && !is_follower() ? Isolation::read_committed
+                                                                    : Isolation::read_uncommitted;
+        if (request->version >= 11) {
+            reader_ = replication::Reader::any_replica;
+            if (context->partitions.rack_aware()) rack_ = message.rack_id;
+        }
         max_bytes_ = std::clamp(message.max_bytes, 0, context->partitions.fetch_max_bytes());
         min_bytes_ = std::min(message.min_bytes, max_bytes_);
     }
+
+    // -1 for a consumer.
+    static BrokerId follower_of(const wire::FetchRequest& message, int version) {
+        const auto id = version >= 15 ? message.replica_state.replica_id : message.replica_id;
+        return id >= BrokerId(0) ? id : no_broker;
+    }
+    bool is_follower() const { return follower_.follower != no_broker; }
 
     // Reads all that the response may hold, within the limits.
     void read_all() {
@@ -61,11 +76,8 @@ public:
                 nothing_yet = false;
                 left = static_cast<std::int32_t>(std::max<std::int64_t>(left - size, 0));
             }
-            if (!partition->partition) {
-                ++unknown;
-            } else if (is_urgent(found.outcome)) {
-                at_once_ = true;
-            }
+            if (!partition->partition) ++unknown;
+            if (is_urgent(*partition, found.outcome)) at_once_ = true;
             found_.push_back(std::move(found));
         };
         for (auto* partition : session_->take_fresh()) partition->available_bytes = 0;
@@ -83,12 +95,11 @@ public:
     // Looks at what happened since, in order to know whether it is time to answer.
     void look_at_news() {
         for (auto* partition : session_->take_fresh()) {
-            const bool was_known = partition->partition != nullptr;
             const auto outcome = read(*partition, max_bytes_, true);
             const auto size = static_cast<std::int64_t>(outcome.records.size());
             bytes_ += size - partition->available_bytes;
             partition->available_bytes = size;
-            if (was_known && is_urgent(outcome)) at_once_ = true;
+            if (is_urgent(*partition, outcome)) at_once_ = true;
         }
     }
 
@@ -106,6 +117,7 @@ public:
             const bool more =
                 !failed && !outcome.diverging && partition->fetch_offset < outcome.readable_end;
             const bool tell = whole_ || has_records || failed || outcome.diverging ||
+                              outcome.preferred_read_replica != no_broker ||
                               outcome.high_watermark != partition->told_high_watermark ||
                               outcome.log_start_offset != partition->told_log_start_offset;
             // After an error the partition is told again, once it is well.
@@ -123,8 +135,24 @@ public:
     }
 
 private:
-    static bool is_urgent(const runtime::ReadOutcome& outcome) {
-        return outcome.error != ErrorCode::none || outcome.diverging.has_value();
+    bool is_urgent(const FetchedPartition& fetched, const runtime::ReadOutcome& outcome) const {
+        if (!fetched.partition) return is_follower();
+        if (is_follower()) {
+            // The metadata that the follower has is on its way to this broker too.
+            const bool ahead = fetched.current_leader_epoch > fetched.partition->leader_epoch();
+            if (ahead && (outcome.error == ErrorCode::unknown_leader_epoch ||
+                          outcome.error == ErrorCode::not_leader_or_follower))
+                return false;
+            if (outcome.error == ErrorCode::none) {
+                // Replicas delete records together.
+                if (outcome.log_start_offset != fetched.told_log_start_offset) return true;
+                if (context_->partitions.rack_aware() &&
+                    outcome.high_watermark != fetched.told_high_watermark)
+                    return true;
+            }
+        }
+        return outcome.error != ErrorCode::none || outcome.diverging.has_value() ||
+               outcome.preferred_read_replica != no_broker;
     }
 
     const runtime::Topic* topic_of(const FetchedPartition& partition) const {
@@ -148,7 +176,9 @@ private:
                                                            : ErrorCode::unknown_topic_or_partition;
         }
         fetched->partition = partition->shared_from_this();
-        fetched->observe(partition);
+        using Interest = runtime::PartitionObserver::Interest;
+        fetched->observe(partition,
+                         is_follower() ? Interest::appended_records : Interest::committed_records);
         return ErrorCode::none;
     }
 
@@ -158,8 +188,28 @@ private:
         if (outcome.error != ErrorCode::none) return outcome;
         const replication::ReadPlace place{fetched.fetch_offset, fetched.current_leader_epoch,
                                            fetched.last_fetched_epoch};
-        return fetched.partition->read(place, isolation_, std::min(fetched.max_bytes, most),
-                                       at_least_one);
+        most = std::min(fetched.max_bytes, most);
+        auto* partition = fetched.partition.get();
+        if (is_follower()) {
+            follower_.offset = fetched.fetch_offset;
+            follower_.log_start = fetched.log_start_offset;
+            follower_.eligible =
+                context_->partitions.is_eligible(follower_.follower, follower_.broker_epoch);
+            outcome = partition->read_as_follower(
+                place, fetched.place_is_news ? &follower_ : nullptr, most, at_least_one);
+            if (outcome.error == ErrorCode::none && !outcome.diverging)
+                fetched.place_is_news = false;
+            return outcome;
+        }
+        if (!rack_.empty()) {
+            const auto nearer = partition->preferred_read_replica(rack_, fetched.fetch_offset);
+            if (nearer != no_broker) {
+                outcome = partition->read(place, isolation_, 0, false, reader_);
+                if (outcome.error == ErrorCode::none) outcome.preferred_read_replica = nearer;
+                return outcome;
+            }
+        }
+        return partition->read(place, isolation_, most, at_least_one, reader_);
     }
 
     void write(FetchedPartition* fetched, runtime::ReadOutcome* outcome,
@@ -178,6 +228,7 @@ private:
         data.high_watermark = outcome->high_watermark;
         data.last_stable_offset = outcome->last_stable_offset;
         data.log_start_offset = outcome->log_start_offset;
+        data.preferred_read_replica = outcome->preferred_read_replica;
         if (outcome->diverging) {
             data.diverging_epoch.epoch = outcome->diverging->epoch;
             data.diverging_epoch.end_offset = outcome->diverging->end_offset;
@@ -208,6 +259,9 @@ private:
     FetchSession* session_;
     bool whole_;  // Every partition is answered, not only those with news.
     Isolation isolation_;
+    replication::Reader reader_ = replication::Reader::consumer;
+    replication::FollowerFetch follower_;  // Its id is -1 for a consumer.
+    std::string rack_;                     // Empty: nearness is nothing to this broker.
     std::int32_t max_bytes_ = 0;
     std::int32_t min_bytes_ = 0;
     std::vector<Found> found_;
@@ -223,26 +277,10 @@ void add_wishes(const wire::FetchRequest& message, FetchSession* session) {
             partition->max_bytes = wish.partition_max_bytes;
             partition->current_leader_epoch = wish.current_leader_epoch;
             partition->last_fetched_epoch = wish.last_fetched_epoch;
+            partition->log_start_offset = wish.log_start_offset;
+            partition->place_is_news = true;
         }
     }
-}
-
-wire::FetchResponse refuse_follower(const wire::FetchRequest& message, RequestContext* request) {
-    wire::FetchResponse response;
-    for (const auto& topic : message.topics) {
-        auto& refused = response.responses.emplace_back();
-        refused.topic = topic.topic;
-        refused.topic_id = topic.topic_id;
-        for (const auto& partition : topic.partitions) {
-            auto& data = refused.partitions.emplace_back();
-            data.partition_index = partition.partition;
-            data.error_code = ErrorCode::topic_authorization_failed;
-            data.high_watermark = Offset(-1);
-            data.records.emplace();
-        }
-    }
-    request->failed(ErrorCode::topic_authorization_failed);
-    return response;
 }
 
 }  // namespace
@@ -250,10 +288,6 @@ wire::FetchResponse refuse_follower(const wire::FetchRequest& message, RequestCo
 io::Task<wire::FetchResponse> handle_fetch(Context* context, RequestContext* request,
                                            wire::FetchRequest message) {
     wire::FetchResponse response;
-    const auto replica =
-        request->version >= 15 ? message.replica_state.replica_id : message.replica_id;
-    if (replica >= BrokerId(0)) co_return refuse_follower(message, request);
-
     const bool by_id = request->version >= 13;
     const auto now = context->clock.now();
     auto& sessions = context->fetch_sessions;
@@ -291,7 +325,9 @@ io::Task<wire::FetchResponse> handle_fetch(Context* context, RequestContext* req
         while (waiting) {
             io::Gate gate(context->clock);
             session->set_waiting(&gate);
+            if (fetch.is_follower()) request->parked = &gate;
             waiting = co_await gate.opened(deadline);
+            request->parked = nullptr;
             session->stop_waiting(&gate);
             if (session->epoch() != epoch) {
                 request->failed(ErrorCode::invalid_fetch_session_epoch);
@@ -299,7 +335,7 @@ io::Task<wire::FetchResponse> handle_fetch(Context* context, RequestContext* req
                 co_return response;
             }
             fetch.look_at_news();
-            if (fetch.may_answer()) waiting = false;
+            if (fetch.may_answer() || request->released) waiting = false;
         }
         fetch.read_all();
     }

@@ -1,6 +1,7 @@
 // ListOffsets: the offset that a timestamp, or a name for one, stands for.
 //
 // 1     one offset for each partition · 2 isolation level (KIP-98) · 4 leader epoch (KIP-320)
+// 5     OFFSET_NOT_AVAILABLE of a new leader (KIP-207); a follower is told the log end offset
 // 7     max timestamp (KIP-734) · 8 earliest local (KIP-405) · 9 latest tiered (KIP-1005)
 // 10    timeout for tiered look-ups (KIP-1075) · 11 earliest pending upload (KIP-1023)
 //
@@ -44,13 +45,17 @@ LeaderEpoch epoch_at(const runtime::Partition& partition, Offset offset) {
 }
 
 void answer(const runtime::Partition& partition, std::int64_t timestamp, Isolation isolation,
-            Answered* answered) {
+            bool by_follower, Answered* answered) {
     const auto* log = partition.log();
-    const auto end = partition.readable_end(isolation);
+    const auto end = by_follower ? log->log_end_offset() : partition.readable_end(isolation);
+    // A new leader may not know yet how much its predecessors committed (KIP-207).
+    const auto unsure = by_follower ? ErrorCode::none : partition.end_is_known();
     const auto found = [&](const Result<std::optional<log::TimestampAndOffset>>& result) {
         if (!result.ok()) {
             answered->error_code = result.error().code;
-        } else if (*result) {
+        } else if (!*result) {
+            answered->error_code = unsure;
+        } else {
             answered->timestamp = (*result)->timestamp.milliseconds;
             answered->offset = (*result)->offset;
             answered->leader_epoch = (*result)->leader_epoch;
@@ -58,6 +63,8 @@ void answer(const runtime::Partition& partition, std::int64_t timestamp, Isolati
     };
     switch (timestamp) {
         case latest:
+            answered->error_code = unsure;
+            if (unsure != ErrorCode::none) break;
             answered->offset = end;
             answered->leader_epoch = partition.latest_epoch().value_or(no_leader_epoch);
             break;
@@ -112,7 +119,11 @@ io::Task<wire::ListOffsetsResponse> handle_list_offsets(Context* context, Reques
                 answered.error_code = partition->check_leads(asked.current_leader_epoch);
             }
             if (answered.error_code == ErrorCode::none)
-                answer(*partition, asked.timestamp, isolation, &answered);
+                answer(*partition, asked.timestamp, isolation, message.replica_id >= BrokerId(0),
+                       &answered);
+            // Clients of before know another word for it.
+            if (answered.error_code == ErrorCode::offset_not_available && request->version < 5)
+                answered.error_code = ErrorCode::leader_not_available;
             if (request->version < 4) answered.leader_epoch = no_leader_epoch;
             request->failed(answered.error_code);
         }

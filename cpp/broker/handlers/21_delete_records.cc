@@ -1,5 +1,5 @@
 // DeleteRecords (KIP-107): raises the log start offset; -1 stands for the high watermark. The new
-// log start offset survives a loss of power before it is told.
+// log start offset survives a loss of power before it is told, on every replica that lives.
 #include "broker/dispatch.h"
 #include "runtime/partitions.h"
 #include "wire/delete_records.h"
@@ -10,7 +10,13 @@ io::Task<wire::DeleteRecordsResponse> handle_delete_records(Context* context,
                                                             RequestContext* request,
                                                             wire::DeleteRecordsRequest message) {
     wire::DeleteRecordsResponse response;
-    bool deleted = false;
+    struct Awaited {
+        std::shared_ptr<runtime::Partition> partition;
+        Offset offset;
+        std::size_t topic;
+        std::size_t index;
+    };
+    std::vector<Awaited> awaited;
     response.topics.reserve(message.topics.size());
     for (const auto& asked : message.topics) {
         auto& answered = response.topics.emplace_back();
@@ -33,10 +39,11 @@ io::Task<wire::DeleteRecordsResponse> handle_delete_records(Context* context,
                 continue;
             }
             result.low_watermark = *low_watermark;
-            deleted = true;
+            awaited.push_back({partition->shared_from_this(), *low_watermark,
+                               response.topics.size() - 1, answered.partitions.size() - 1});
         }
     }
-    if (deleted) {
+    if (!awaited.empty()) {
         const auto synced = co_await context->partitions.checkpoints_synced();
         if (!synced.ok()) {
             for (auto& topic : response.topics) {
@@ -47,6 +54,16 @@ io::Task<wire::DeleteRecordsResponse> handle_delete_records(Context* context,
                 }
             }
         }
+    }
+    const auto deadline =
+        context->clock.now() + Duration::milliseconds(std::max(message.timeout_ms, 0));
+    for (const auto& each : awaited) {
+        const auto error = co_await each.partition->deleted_everywhere(each.offset, deadline);
+        auto& result = response.topics[each.topic].partitions[each.index];
+        if (result.error_code != ErrorCode::none) continue;
+        result.error_code = error;
+        result.low_watermark =
+            error == ErrorCode::none ? each.partition->low_watermark() : Offset(-1);
     }
     for (const auto& topic : response.topics) {
         for (const auto& result : topic.partitions) request->failed(result.error_code);

@@ -145,8 +145,8 @@ public:
         const auto outcome = partition->append(batch(std::move(values)), acks, true);
         if (!partition->must_wait(outcome, acks)) return outcome.error;
         const auto deadline = ports->clock.now() + Duration::seconds(30);
-        return run(
-            partition->acknowledged(outcome.end_offset, outcome.awaits_flush, acks, deadline));
+        return run(partition->acknowledged(outcome.end_offset, outcome.awaits_flush, outcome.reign,
+                                           acks, deadline));
     }
     // Everything that a consumer reads from `from` on, as values.
     std::vector<std::string> values(const Partition* partition, std::int64_t from = 0) {
