@@ -1,5 +1,7 @@
 #include "sim/scheduler.h"
 
+#include <algorithm>
+
 #include "base/assert.h"
 
 namespace pabal::sim {
@@ -24,6 +26,7 @@ void Scheduler::remove_lane(LaneId lane) {
     // Destroying an action may post again; only then is the queue let go.
     auto dropped = std::move(lanes_[lane].queue);
     lanes_[lane].queue.clear();
+    settle(lane);
     std::vector<EventId> events;
     for (const auto& [due, timer] : timers_) {
         if (timer.lane == lane) events.push_back(due.second);
@@ -33,22 +36,40 @@ void Scheduler::remove_lane(LaneId lane) {
 
 void Scheduler::set_paused(LaneId lane, bool paused) {
     lanes_[lane].paused = paused;
+    settle(lane);
+}
+
+void Scheduler::settle(LaneId lane) {
+    const bool ready = !lanes_[lane].queue.empty() && !lanes_[lane].paused;
+    const auto place = std::lower_bound(ready_.begin(), ready_.end(), lane);
+    const bool listed = place != ready_.end() && *place == lane;
+    if (ready && !listed) ready_.insert(place, lane);
+    if (!ready && listed) ready_.erase(place);
+}
+
+void Scheduler::enqueue(LaneId lane, Entry entry) {
+    auto& queue = lanes_[lane].queue;
+    queue.push_back(std::move(entry));
+    if (queue.size() == 1) settle(lane);
 }
 
 void Scheduler::post(LaneId lane, std::function<void()> action) {
     const std::lock_guard lock(inbox_mutex_);
     inbox_.emplace_back(lane, std::move(action));
+    has_inbox_.store(true, std::memory_order_release);
 }
 
 void Scheduler::take_inbox() {
-    std::deque<std::pair<LaneId, std::function<void()>>> taken;
+    if (!has_inbox_.load(std::memory_order_acquire)) return;
     {
         const std::lock_guard lock(inbox_mutex_);
-        taken.swap(inbox_);
+        taken_.swap(inbox_);
+        has_inbox_.store(false, std::memory_order_release);
     }
-    for (auto& [lane, action] : taken) {
-        if (!lanes_[lane].removed) lanes_[lane].queue.push_back({std::move(action), 0});
+    for (auto& [lane, action] : taken_) {
+        if (!lanes_[lane].removed) enqueue(lane, {std::move(action), 0});
     }
+    taken_.clear();
 }
 
 EventId Scheduler::at(Instant when, LaneId lane, std::function<void()> action) {
@@ -78,16 +99,12 @@ void Scheduler::release_due() {
         if (lanes_[lane].removed) continue;
         take_inbox();  // What was posted earlier comes first.
         released_.emplace(event, std::move(node.mapped()));
-        lanes_[lane].queue.push_back({nullptr, event});
+        enqueue(lane, {nullptr, event});
     }
 }
 
 bool Scheduler::has_ready() {
     take_inbox();
-    ready_.clear();
-    for (LaneId lane = 0; lane < lanes_.size(); ++lane) {
-        if (!lanes_[lane].queue.empty() && !lanes_[lane].paused) ready_.push_back(lane);
-    }
     return !ready_.empty();
 }
 
@@ -95,6 +112,7 @@ void Scheduler::run_one() {
     const LaneId picked = ready_[order_.below(ready_.size())];
     Entry entry = std::move(lanes_[picked].queue.front());
     lanes_[picked].queue.pop_front();
+    if (lanes_[picked].queue.empty()) settle(picked);
     if (entry.event != 0) {
         auto node = released_.extract(entry.event);
         if (node.empty()) return;  // Cancelled meanwhile.

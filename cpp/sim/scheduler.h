@@ -3,6 +3,7 @@
 // little with each action, and to the next timer when nobody has anything to do.
 #pragma once
 
+#include <atomic>
 #include <cstdint>
 #include <deque>
 #include <functional>
@@ -71,6 +72,9 @@ private:
     using Due = std::pair<Instant, EventId>;
 
     bool has_ready();
+    void enqueue(LaneId lane, Entry entry);
+    // Whether the lane can go next has changed.
+    void settle(LaneId lane);
     void release_due();
     void take_inbox();
     void run_one();
@@ -80,7 +84,7 @@ private:
     Trace trace_;
     Instant now_;
     std::vector<Lane> lanes_;
-    std::vector<LaneId> ready_;  // Scratch of one pick.
+    std::vector<LaneId> ready_;  // Those with something to do that are not paused, in order.
     std::map<Due, Timer> timers_;
     std::map<EventId, Due> timer_places_;
     std::map<EventId, Timer> released_;  // Due, queued on their lane, not yet run.
@@ -88,7 +92,9 @@ private:
 
     // Posts, until the thread that runs the world takes them over.
     std::mutex inbox_mutex_;
-    std::deque<std::pair<LaneId, std::function<void()>>> inbox_;
+    std::atomic<bool> has_inbox_{false};
+    std::vector<std::pair<LaneId, std::function<void()>>> inbox_;
+    std::vector<std::pair<LaneId, std::function<void()>>> taken_;
 };
 
 }  // namespace pabal::sim
