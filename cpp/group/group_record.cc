@@ -5,6 +5,8 @@
 #include "wire/records/consumer_group_current_member_assignment_key.h"
 #include "wire/records/consumer_group_member_metadata_key.h"
 #include "wire/records/consumer_group_metadata_key.h"
+#include "wire/records/consumer_group_partition_metadata_key.h"
+#include "wire/records/consumer_group_regular_expression_key.h"
 #include "wire/records/consumer_group_target_assignment_member_key.h"
 #include "wire/records/consumer_group_target_assignment_metadata_key.h"
 #include "wire/records/group_metadata_key.h"
@@ -93,6 +95,15 @@ record::KeyValue to_record(const ConsumerCurrent& record) {
                 record.value);
 }
 
+record::KeyValue to_record(const ConsumerPattern& record) {
+    return pair(wire::ConsumerGroupRegularExpressionKey{record.group, record.pattern},
+                record.value);
+}
+
+record::KeyValue partition_metadata_tombstone(const std::string& group) {
+    return {key_of(wire::ConsumerGroupPartitionMetadataKey{group}), std::nullopt};
+}
+
 record::KeyValue offset_commit_record(const std::string& group, const std::string& topic,
                                       PartitionIndex partition,
                                       const wire::OffsetCommitValue& value) {
@@ -151,6 +162,14 @@ Result<GroupRecord> parse_group_record(const Bytes& key, const std::optional<Byt
         case ConsumerGroupCurrentMemberAssignmentKey::api_key:
             return parse_of_member<ConsumerCurrent, ConsumerGroupCurrentMemberAssignmentKey,
                                    ConsumerGroupCurrentMemberAssignmentValue>(reader, value);
+        case ConsumerGroupRegularExpressionKey::api_key: {
+            ConsumerGroupRegularExpressionKey parsed;
+            PABAL_TRY(decode(reader, parsed, 0));
+            PABAL_TRY_ASSIGN(auto matched, parse_value<ConsumerGroupRegularExpressionValue>(value));
+            return GroupRecord(ConsumerPattern{std::move(parsed.group_id),
+                                               std::move(parsed.regular_expression),
+                                               std::move(matched)});
+        }
         default: return GroupRecord(OtherRecord());
     }
 }

@@ -11,6 +11,7 @@
 #include "wire/records/consumer_group_current_member_assignment_value.h"
 #include "wire/records/consumer_group_member_metadata_value.h"
 #include "wire/records/consumer_group_metadata_value.h"
+#include "wire/records/consumer_group_regular_expression_value.h"
 #include "wire/records/consumer_group_target_assignment_member_value.h"
 #include "wire/records/consumer_group_target_assignment_metadata_value.h"
 #include "wire/records/group_metadata_value.h"
@@ -62,18 +63,27 @@ struct ConsumerCurrent {
     std::string member;
     std::optional<wire::ConsumerGroupCurrentMemberAssignmentValue> value;
 };
+// What a regular expression matched that members subscribe to.
+struct ConsumerPattern {
+    std::string group;
+    std::string pattern;
+    std::optional<wire::ConsumerGroupRegularExpressionValue> value;  // None: nobody uses it.
+};
 record::KeyValue to_record(const ConsumerEpoch& record);
 record::KeyValue to_record(const ConsumerMemberMetadata& record);
 record::KeyValue to_record(const ConsumerTargetEpoch& record);
 record::KeyValue to_record(const ConsumerTarget& record);
 record::KeyValue to_record(const ConsumerCurrent& record);
+record::KeyValue to_record(const ConsumerPattern& record);
+// Of a record that Kafka no longer writes and still takes away with a group.
+record::KeyValue partition_metadata_tombstone(const std::string& group);
 
 // Of a kind that this broker does not act on.
 struct OtherRecord {};
 
 using GroupRecord =
     std::variant<OtherRecord, OffsetCommit, GroupMetadata, ConsumerEpoch, ConsumerMemberMetadata,
-                 ConsumerTargetEpoch, ConsumerTarget, ConsumerCurrent>;
+                 ConsumerTargetEpoch, ConsumerTarget, ConsumerCurrent, ConsumerPattern>;
 
 // INVALID_RECORD names what does not parse.
 Result<GroupRecord> parse_group_record(const Bytes& key, const std::optional<Bytes>& value);

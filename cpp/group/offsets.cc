@@ -4,6 +4,23 @@
 
 namespace pabal::group {
 
+CommittedOffset committed_offset(wire::OffsetCommitValue value) {
+    return {value.offset,           value.leader_epoch,     std::move(value.metadata),
+            value.commit_timestamp, value.expire_timestamp, value.topic_id};
+}
+
+wire::OffsetCommitValue offset_value(const CommittedOffset& offset) {
+    wire::OffsetCommitValue value;
+    value.offset = offset.offset;
+    value.leader_epoch = offset.leader_epoch;
+    value.metadata = offset.metadata;
+    value.commit_timestamp = offset.commit_timestamp;
+    value.expire_timestamp = offset.expire_timestamp;
+    // The version that can expire has no place for the id.
+    if (offset.expire_timestamp < 0) value.topic_id = offset.topic_id;
+    return value;
+}
+
 const CommittedOffset* Offsets::find(const std::string& topic, PartitionIndex partition) const {
     const auto found = topics_.find(topic);
     if (found == topics_.end()) return nullptr;

@@ -8,6 +8,7 @@
 #include <string>
 
 #include "base/ids.h"
+#include "wire/records/offset_commit_value.h"
 
 namespace pabal::group {
 
@@ -21,6 +22,10 @@ struct CommittedOffset {
 
     bool operator==(const CommittedOffset&) const = default;
 };
+
+// As its record has it, and the other way round.
+CommittedOffset committed_offset(wire::OffsetCommitValue value);
+wire::OffsetCommitValue offset_value(const CommittedOffset& offset);
 
 class Offsets {
 public:

@@ -24,10 +24,18 @@ struct Settings {
     // Of the consumer group protocol. A heartbeat without news is answered before the interval
     // ends.
     std::int32_t consumer_heartbeat_interval_ms = 1'000;
+    std::int32_t consumer_min_heartbeat_interval_ms = 1;
+    std::int32_t consumer_max_heartbeat_interval_ms = 15'000;
     std::int32_t consumer_session_timeout_ms = 45'000;
+    std::int32_t consumer_min_session_timeout_ms = 1;
+    std::int32_t consumer_max_session_timeout_ms = 60'000;
     std::size_t consumer_max_size = INT32_MAX;
     // The first is the default.
     std::vector<std::string> consumer_assignors = {"uniform", "range"};
+    // Whether a group with members changes its protocol: when the first member of the newer one
+    // comes, when the last one goes (KIP-848).
+    bool may_upgrade = true;
+    bool may_downgrade = true;
 };
 
 }  // namespace pabal::group

@@ -7,27 +7,6 @@
 #include "metadata/cluster_image.h"
 
 namespace pabal::group {
-namespace {
-
-CommittedOffset from_record(wire::OffsetCommitValue value) {
-    return {value.offset,           value.leader_epoch,     std::move(value.metadata),
-            value.commit_timestamp, value.expire_timestamp, value.topic_id};
-}
-
-wire::OffsetCommitValue to_record(const CommittedOffset& offset) {
-    wire::OffsetCommitValue value;
-    value.offset = offset.offset;
-    value.leader_epoch = offset.leader_epoch;
-    value.metadata = offset.metadata;
-    value.commit_timestamp = offset.commit_timestamp;
-    value.expire_timestamp = offset.expire_timestamp;
-    // The version that can expire has no place for the id.
-    if (offset.expire_timestamp < 0) value.topic_id = offset.topic_id;
-    return value;
-}
-
-}  // namespace
-
 Shard::~Shard() = default;
 
 Shard::Group* Shard::find(const std::string& id) {
@@ -68,7 +47,7 @@ Status Shard::replay(const record::KeyValue& record, Moment moment) {
         if (commit->value) {
             Group* group = find_or_create(commit->group, moment);
             group->offsets.set(commit->topic, commit->partition,
-                               from_record(std::move(*commit->value)));
+                               committed_offset(std::move(*commit->value)));
             return Status();
         }
         Group* group = find(commit->group);
@@ -130,13 +109,17 @@ void Shard::replay_consumer(const GroupRecord& record, Moment moment) {
     } else if (const auto* target_epoch = std::get_if<ConsumerTargetEpoch>(&record)) {
         Group* group = group_for(target_epoch->group, !target_epoch->value);
         if (group && target_epoch->value)
-            group->consumer->replay_target_epoch(target_epoch->value->assignment_epoch);
+            group->consumer->replay_target_epoch(target_epoch->value->assignment_epoch,
+                                                 target_epoch->value->assignment_timestamp);
     } else if (const auto* target = std::get_if<ConsumerTarget>(&record)) {
         if (Group* group = group_for(target->group, !target->value))
             group->consumer->replay(*target);
     } else if (const auto* current = std::get_if<ConsumerCurrent>(&record)) {
         if (Group* group = group_for(current->group, !current->value))
             group->consumer->replay(*current);
+    } else if (const auto* pattern = std::get_if<ConsumerPattern>(&record)) {
+        if (Group* group = group_for(pattern->group, !pattern->value))
+            group->consumer->replay(*pattern);
     }
 }
 
@@ -165,8 +148,9 @@ Duration Shard::consumer_heartbeat(const wire::ConsumerGroupHeartbeatRequest& re
     bool fresh = false;
     if (!group && !joins) return refuse("Group " + id + " not found.");
     if (!group || !group->consumer) {
-        if (group && (!joins || !group->classic.is_empty()))
-            return refuse("Group " + id + " is not a consumer group.");
+        if (group && !joins) return refuse("Group " + id + " is not a consumer group.");
+        if (group && !group->classic.is_empty())
+            return upgrade(group, request, caller, moment, effects);
         // An empty classic group changes its protocol with its first member.
         if (group && group->has_record) effects->records.push_back(group_tombstone(id));
         fresh = group == nullptr;
@@ -174,11 +158,73 @@ Duration Shard::consumer_heartbeat(const wire::ConsumerGroupHeartbeatRequest& re
         group->classic = ClassicGroup(id, settings_, moment);
         group->has_record = false;
     }
+    if (request.member_epoch == ConsumerGroup::leave_epoch &&
+        group->consumer->becomes_classic_without({request.member_id})) {
+        wire::ConsumerGroupHeartbeatResponse response;
+        response.member_id = request.member_id;
+        response.member_epoch = request.member_epoch;
+        effects->replies.push_back({caller.call, std::move(response)});
+        downgrade(id, group, {request.member_id}, moment, effects);
+        return Duration();
+    }
     const Duration patience = group->consumer->heartbeat(request, caller, *image_, moment, effects);
     arm(id, group);
     // Its first member was refused.
     if (fresh && group->consumer->is_empty()) remove(id);
     return patience;
+}
+
+// KIP-848: the classic members live on in the group that the first of the others makes of it. All
+// or nothing, in one batch: where that one is refused the group stays what it was.
+Duration Shard::upgrade(Group* group, const wire::ConsumerGroupHeartbeatRequest& request,
+                        const Caller& caller, Moment moment, Effects* effects) {
+    const std::string& id = request.group_id;
+    ClassicGroup& classic = group->classic;
+    auto consumer = std::make_unique<ConsumerGroup>(id, settings_);
+    const bool may = settings_->may_upgrade && classic.is_consumer_group() &&
+                     classic.member_count() <= settings_->consumer_max_size;
+    const Status adopted =
+        may ? consumer->adopt(classic.generation(), classic.migrants(), *image_, moment)
+            : Error{ErrorCode::group_id_not_found, "Group " + id + " is not a consumer group."};
+    if (!adopted.ok()) {
+        wire::ConsumerGroupHeartbeatResponse response;
+        response.error_code = adopted.error().code;
+        response.error_message = adopted.error().message;
+        effects->replies.push_back({caller.call, std::move(response)});
+        return Duration();
+    }
+    Effects joined;
+    if (group->has_record) joined.records.push_back(group_tombstone(id));
+    consumer->snapshot(&joined);
+    const Duration patience = consumer->heartbeat(request, caller, *image_, moment, &joined);
+    if (!consumer->has_member(request.member_id)) {
+        std::move(joined.replies.begin(), joined.replies.end(),
+                  std::back_inserter(effects->replies));
+        return Duration();
+    }
+    classic.abandon(ErrorCode::rebalance_in_progress, effects);
+    std::move(joined.records.begin(), joined.records.end(), std::back_inserter(effects->records));
+    std::move(joined.replies.begin(), joined.replies.end(), std::back_inserter(effects->replies));
+    group->classic = ClassicGroup(id, settings_, moment);
+    group->has_record = false;
+    group->consumer = std::move(consumer);
+    arm(id, group);
+    return patience;
+}
+
+void Shard::downgrade(const std::string& id, Group* group, const std::set<std::string>& leaving,
+                      Moment moment, Effects* effects) {
+    ConsumerGroup& consumer = *group->consumer;
+    consumer.abandon(ErrorCode::rebalance_in_progress, effects, leaving);
+    consumer.write_tombstones(effects);
+    group->classic =
+        ClassicGroup(id, settings_, consumer.epoch(), consumer.migrants(leaving, *image_), moment);
+    effects->records.push_back(group_metadata_record(id, group->classic.metadata()));
+    group->has_record = true;
+    // What those had that left goes to others; nothing does where one only took another's place.
+    if (!leaving.empty() || !consumer.is_settled()) group->classic.rebalance(moment, effects);
+    group->consumer.reset();
+    arm(id, group);
 }
 
 wire::ConsumerGroupHeartbeatResponse Shard::nothing_new(
@@ -230,10 +276,10 @@ void Shard::join(const wire::JoinGroupRequest& request, const Joiner& joiner, Mo
     }
     if (group && group->consumer) {
         if (!group->consumer->is_empty()) {
-            wire::JoinGroupResponse response;
-            response.error_code = ErrorCode::inconsistent_group_protocol;
-            response.member_id = request.member_id;
-            effects->replies.push_back({joiner.call, std::move(response)});
+            group->consumer->join(request, joiner, *image_, moment, &random_, effects);
+            if (group->consumer->became_classic())
+                downgrade(request.group_id, group, {}, moment, effects);
+            arm(request.group_id, group);
             return;
         }
         group->consumer->write_tombstones(effects);
@@ -264,6 +310,11 @@ void Shard::sync(const wire::SyncGroupRequest& request, CallId call, Moment mome
         effects->replies.push_back({call, std::move(response)});
         return;
     }
+    if (group->consumer) {
+        group->consumer->sync(request, call, *image_, moment, effects);
+        arm(request.group_id, group);
+        return;
+    }
     const std::size_t first = effects->records.size();
     group->classic.sync(request, call, moment, effects);
     note_records(request.group_id, first, effects);
@@ -272,13 +323,20 @@ void Shard::sync(const wire::SyncGroupRequest& request, CallId call, Moment mome
 
 ErrorCode Shard::heartbeat(const wire::HeartbeatRequest& request, Moment moment) {
     Group* group = find(request.group_id);
+    if (!group) return ErrorCode::unknown_member_id;
     // A session that begins anew brings no deadline forward.
-    return group ? group->classic.heartbeat(request, moment) : ErrorCode::unknown_member_id;
+    if (!group->consumer) return group->classic.heartbeat(request, moment);
+    const ErrorCode answer = group->consumer->heartbeat(request, moment);
+    // Being told to join again does.
+    if (answer == ErrorCode::rebalance_in_progress) arm(request.group_id, group);
+    return answer;
 }
 
 Duration Shard::park_heartbeat(const wire::HeartbeatRequest& request, CallId call) {
     Group* group = find(request.group_id);
-    return group ? group->classic.park_heartbeat(request.member_id, call) : Duration();
+    if (!group) return Duration();
+    return group->consumer ? group->consumer->park_heartbeat(request.member_id, call)
+                           : group->classic.park_heartbeat(request.member_id, call);
 }
 
 wire::LeaveGroupResponse Shard::leave(const wire::LeaveGroupRequest& request, Moment moment,
@@ -294,137 +352,15 @@ wire::LeaveGroupResponse Shard::leave(const wire::LeaveGroupRequest& request, Mo
         }
         return response;
     }
-    const std::size_t first = effects->records.size();
-    response.members = group->classic.leave(request, moment, effects);
-    note_records(request.group_id, first, effects);
+    if (group->consumer) {
+        response.members = group->consumer->leave(request, *image_, moment, effects);
+    } else {
+        const std::size_t first = effects->records.size();
+        response.members = group->classic.leave(request, moment, effects);
+        note_records(request.group_id, first, effects);
+    }
     arm(request.group_id, group);
     return response;
-}
-
-wire::OffsetCommitResponse Shard::commit(const wire::OffsetCommitRequest& request, int version,
-                                         Moment moment, Effects* effects) {
-    wire::OffsetCommitResponse response;
-    Group* group = find(request.group_id);
-    ErrorCode refusal = ErrorCode::none;
-    if (group && group->consumer) {
-        refusal =
-            group->consumer->check_epoch(request.member_id, request.generation_id_or_member_epoch);
-    } else if (group) {
-        refusal = group->classic.commit(request.member_id, request.group_instance_id,
-                                        request.generation_id_or_member_epoch, moment);
-    } else if (request.generation_id_or_member_epoch >= 0) {
-        refusal = version >= 9 ? ErrorCode::group_id_not_found : ErrorCode::illegal_generation;
-    }
-    response.topics.reserve(request.topics.size());
-    for (const auto& topic : request.topics) {
-        auto& answered_topic = response.topics.emplace_back();
-        answered_topic.name = topic.name;
-        answered_topic.topic_id = topic.topic_id;
-        answered_topic.partitions.reserve(topic.partitions.size());
-        for (const auto& partition : topic.partitions) {
-            auto& answered = answered_topic.partitions.emplace_back();
-            answered.partition_index = partition.partition_index;
-            answered.error_code = refusal;
-            if (refusal != ErrorCode::none) continue;
-            CommittedOffset offset;
-            offset.metadata = partition.committed_metadata.value_or("");
-            if (offset.metadata.size() > settings_->offset_metadata_max_bytes) {
-                answered.error_code = ErrorCode::offset_metadata_too_large;
-                continue;
-            }
-            offset.offset = partition.committed_offset;
-            offset.leader_epoch = partition.committed_leader_epoch;
-            offset.commit_timestamp = moment.wall.milliseconds;
-            if (request.retention_time_ms >= 0)
-                offset.expire_timestamp = moment.wall.milliseconds + request.retention_time_ms;
-            offset.topic_id = topic.topic_id;
-            // A group that nobody joined lives through its offsets.
-            if (!group) group = find_or_create(request.group_id, moment);
-            effects->records.push_back(offset_commit_record(
-                request.group_id, topic.name, partition.partition_index, to_record(offset)));
-            group->offsets.set(topic.name, partition.partition_index, std::move(offset));
-        }
-    }
-    return response;
-}
-
-wire::OffsetFetchResponse::OffsetFetchResponseGroup Shard::fetch(
-    const wire::OffsetFetchRequest::OffsetFetchRequestGroup& request) const {
-    using Response = wire::OffsetFetchResponse;
-    Response::OffsetFetchResponseGroup response;
-    response.group_id = request.group_id;
-    const Group* group = find(request.group_id);
-    if (request.member_id && request.member_epoch >= 0) {
-        if (!group) response.error_code = ErrorCode::group_id_not_found;
-        if (group && group->consumer)
-            response.error_code =
-                group->consumer->check_epoch(*request.member_id, request.member_epoch);
-        if (response.error_code != ErrorCode::none) return response;
-    }
-    const auto answer = [](PartitionIndex index, const CommittedOffset* offset) {
-        Response::OffsetFetchResponsePartitions answered;
-        answered.partition_index = index;
-        answered.committed_offset = offset ? offset->offset : Offset(-1);
-        answered.committed_leader_epoch = offset ? offset->leader_epoch : no_leader_epoch;
-        answered.metadata = offset ? offset->metadata : "";
-        return answered;
-    };
-    if (!request.topics) {
-        if (!group) return response;
-        for (const auto& [name, partitions] : group->offsets.topics()) {
-            auto& topic = response.topics.emplace_back();
-            topic.name = name;
-            for (const auto& [index, offset] : partitions)
-                topic.partitions.push_back(answer(index, &offset));
-        }
-        return response;
-    }
-    for (const auto& asked : *request.topics) {
-        auto& topic = response.topics.emplace_back();
-        topic.name = asked.name;
-        topic.topic_id = asked.topic_id;
-        for (const PartitionIndex index : asked.partition_indexes) {
-            topic.partitions.push_back(
-                answer(index, group ? group->offsets.find(asked.name, index) : nullptr));
-        }
-    }
-    return response;
-}
-
-wire::OffsetDeleteResponse Shard::delete_offsets(const wire::OffsetDeleteRequest& request, Moment,
-                                                 Effects* effects) {
-    wire::OffsetDeleteResponse response;
-    Group* group = find(request.group_id);
-    if (!group) {
-        response.error_code = ErrorCode::group_id_not_found;
-        return response;
-    }
-    if (!group->consumer && !group->classic.is_empty() && !group->classic.is_consumer_group()) {
-        response.error_code = ErrorCode::non_empty_group;
-        return response;
-    }
-    for (const auto& topic : request.topics) {
-        auto& answered_topic = response.topics.emplace_back();
-        answered_topic.name = topic.name;
-        const bool subscribed = subscribes(*group, topic.name);
-        for (const auto& partition : topic.partitions) {
-            auto& answered = answered_topic.partitions.emplace_back();
-            answered.partition_index = partition.partition_index;
-            if (subscribed) {
-                answered.error_code = ErrorCode::group_subscribed_to_topic;
-            } else if (group->offsets.find(topic.name, partition.partition_index)) {
-                remove_offset(request.group_id, group, topic.name, partition.partition_index,
-                              effects);
-            }
-        }
-    }
-    return response;
-}
-
-void Shard::remove_offset(const std::string& id, Group* group, const std::string& topic,
-                          PartitionIndex partition, Effects* effects) {
-    effects->records.push_back(offset_tombstone(id, topic, partition));
-    group->offsets.remove(topic, partition);
 }
 
 wire::DescribeGroupsResponse::DescribedGroup Shard::describe(const std::string& id) const {
@@ -465,55 +401,6 @@ ErrorCode Shard::delete_group(const std::string& id, Effects* effects) {
     return ErrorCode::none;
 }
 
-void Shard::topic_deleted(const std::string& topic, TopicId id, Effects* effects) {
-    for (auto& [group_id, group] : groups_) {
-        const auto found = group->offsets.topics().find(topic);
-        if (found == group->offsets.topics().end()) continue;
-        std::vector<PartitionIndex> gone;
-        for (const auto& [index, offset] : found->second) {
-            // A topic of the same name may have come since.
-            if (offset.topic_id == id || offset.topic_id.value().is_zero()) gone.push_back(index);
-        }
-        for (const PartitionIndex index : gone)
-            remove_offset(group_id, group.get(), topic, index, effects);
-    }
-}
-
-// KIP-211: a group that somebody reads with keeps the offsets of what it reads; an empty one keeps
-// them for the retention time since it became empty; a simple consumer since each commit.
-void Shard::expire_offsets(Moment moment, Effects* effects) {
-    const std::int64_t now = moment.wall.milliseconds;
-    const std::int64_t retention = settings_->offsets_retention.to_milliseconds();
-    std::vector<std::string> finished;
-    for (auto& [id, group] : groups_) {
-        const ClassicGroup& classic = group->classic;
-        const bool simple = group->consumer || !classic.protocol_type().has_value();
-        const bool reads = group->consumer
-                               ? !group->consumer->is_empty()
-                               : classic.state() == GroupState::stable &&
-                                     classic.is_consumer_group() && classic.knows_subscriptions();
-        if (!simple && !classic.is_empty() && !reads) continue;
-        std::vector<std::pair<std::string, PartitionIndex>> expired;
-        for (const auto& [topic, partitions] : group->offsets.topics()) {
-            if (reads && subscribes(*group, topic)) continue;
-            for (const auto& [index, offset] : partitions) {
-                std::int64_t since = offset.commit_timestamp;
-                if (!simple && classic.is_empty() && classic.state_timestamp() >= 0)
-                    since = classic.state_timestamp();
-                const bool due = offset.expire_timestamp >= 0 ? now >= offset.expire_timestamp
-                                                              : now - since >= retention;
-                if (due) expired.emplace_back(topic, index);
-            }
-        }
-        for (const auto& [topic, index] : expired)
-            remove_offset(id, group.get(), topic, index, effects);
-        // An id that was given keeps the group: its member is about to come.
-        if (group->offsets.empty() && is_empty(*group) && classic.deadline() == Instant::never())
-            finished.push_back(id);
-    }
-    for (const std::string& id : finished) remove_group(id, effects);
-}
-
 void Shard::remove_group(const std::string& id, Effects* effects) {
     Group* group = find(id);
     if (group->consumer) {
@@ -533,11 +420,14 @@ void Shard::elapsed(Moment moment, Effects* effects) {
         const std::string id = timers_.begin()->second;
         Group* group = find(id);
         const std::size_t first = effects->records.size();
-        if (group->consumer) {
-            group->consumer->elapsed(*image_, moment, effects);
-        } else {
+        if (!group->consumer) {
             group->classic.elapsed(moment, effects);
             note_records(id, first, effects);
+        } else if (const auto leaving = group->consumer->overdue(moment);
+                   !leaving.empty() && group->consumer->becomes_classic_without(leaving)) {
+            downgrade(id, group, leaving, moment, effects);
+        } else {
+            group->consumer->elapsed(*image_, moment, effects);
         }
         arm(id, group);
     }
@@ -560,7 +450,7 @@ void Shard::snapshot(const std::function<void(record::KeyValue)>& take) const {
         if (group->has_record) take(group_metadata_record(id, group->classic.metadata()));
         for (const auto& [topic, partitions] : group->offsets.topics()) {
             for (const auto& [index, offset] : partitions)
-                take(offset_commit_record(id, topic, index, to_record(offset)));
+                take(offset_commit_record(id, topic, index, offset_value(offset)));
         }
     }
 }

@@ -117,6 +117,11 @@ private:
     bool subscribes(const Group& group, const std::string& topic) const;
     Group* find_or_create_consumer(const std::string& id, Moment moment);
     void replay_consumer(const GroupRecord& record, Moment moment);
+    Duration upgrade(Group* group, const wire::ConsumerGroupHeartbeatRequest& request,
+                     const Caller& caller, Moment moment, Effects* effects);
+    // The last members of the newer protocol leave, or have been replaced.
+    void downgrade(const std::string& id, Group* group, const std::set<std::string>& leaving,
+                   Moment moment, Effects* effects);
     void remove_group(const std::string& id, Effects* effects);
     void note_records(const std::string& id, std::size_t first, Effects* effects);
 

@@ -23,6 +23,18 @@ group::Settings settings_of(const metadata::BrokerConfig& config) {
         static_cast<std::int32_t>(config.integer("group.consumer.session.timeout.ms"));
     settings.consumer_heartbeat_interval_ms =
         static_cast<std::int32_t>(config.integer("group.consumer.heartbeat.interval.ms"));
+    const auto number = [&](const char* name) {
+        return static_cast<std::int32_t>(config.integer(name));
+    };
+    settings.consumer_min_session_timeout_ms = number("group.consumer.min.session.timeout.ms");
+    settings.consumer_max_session_timeout_ms = number("group.consumer.max.session.timeout.ms");
+    settings.consumer_min_heartbeat_interval_ms =
+        number("group.consumer.min.heartbeat.interval.ms");
+    settings.consumer_max_heartbeat_interval_ms =
+        number("group.consumer.max.heartbeat.interval.ms");
+    const std::string policy = config.text("group.consumer.migration.policy");
+    settings.may_upgrade = policy == "upgrade" || policy == "bidirectional";
+    settings.may_downgrade = policy == "downgrade" || policy == "bidirectional";
     settings.consumer_max_size =
         static_cast<std::size_t>(config.integer("group.consumer.max.size"));
     settings.consumer_assignors = config.list("group.consumer.assignors");
@@ -411,6 +423,8 @@ io::Task<wire::HeartbeatResponse> GroupCoordinator::heartbeat(wire::HeartbeatReq
     // Kafka's: a member that asks while its group is loaded goes on.
     if (response.error_code == ErrorCode::coordinator_load_in_progress)
         response.error_code = ErrorCode::none;
+    // Who is told to join again has so long for it.
+    if (active.ok()) arm(*active);
     if (at_once || response.error_code != ErrorCode::none) co_return response;
     const group::CallId id = ++last_call_;
     const Duration patience = (*active)->machine.park_heartbeat(request, id);

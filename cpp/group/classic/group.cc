@@ -70,6 +70,35 @@ ClassicGroup::ClassicGroup(std::string id, const Settings* settings,
     learn_subscriptions();
 }
 
+ClassicGroup::ClassicGroup(std::string id, const Settings* settings, std::int32_t generation,
+                           std::vector<Migrant> members, Moment moment)
+    : id_(std::move(id)),
+      settings_(settings),
+      state_(GroupState::stable),
+      state_timestamp_(moment.wall.milliseconds),
+      generation_(generation),
+      protocol_type_(std::string(consumer_protocol_type)) {
+    for (Migrant& migrant : members) {
+        Member member;
+        member.id = std::move(migrant.id);
+        member.instance_id = std::move(migrant.instance_id);
+        member.client_id = std::move(migrant.client_id);
+        member.client_host = std::move(migrant.client_host);
+        member.rebalance_timeout_ms = migrant.rebalance_timeout_ms;
+        member.session_timeout_ms = migrant.session_timeout_ms;
+        member.protocols = std::move(migrant.protocols);
+        member.assignment = std::move(migrant.assignment);
+        member.is_new = false;
+        begin_session(&member, moment);
+        if (member.instance_id) static_members_[*member.instance_id] = member.id;
+        std::string key = member.id;
+        members_.emplace(std::move(key), std::move(member));
+    }
+    leader_ = members_.begin()->first;
+    protocol_ = select_protocol();
+    learn_subscriptions();
+}
+
 bool ClassicGroup::is_consumer_group() const {
     return protocol_type_ == consumer_protocol_type;
 }
@@ -486,11 +515,14 @@ Duration ClassicGroup::park_heartbeat(const std::string& member, CallId call) {
     const auto found = members_.find(member);
     if (found == members_.end() || state_ == GroupState::preparing_rebalance) return Duration();
     found->second.beating = call;
+    return patience(found->second.session_timeout_ms);
+}
+
+Duration ClassicGroup::patience(std::int32_t session_timeout_ms) {
     // Below the time-outs of connections that clients are known to set, and often enough for the
     // session, which began with the heartbeat.
     constexpr std::int64_t longest_ms = 4'000;
-    return Duration::milliseconds(
-        std::min<std::int64_t>(found->second.session_timeout_ms / 3, longest_ms));
+    return Duration::milliseconds(std::min<std::int64_t>(session_timeout_ms / 3, longest_ms));
 }
 
 void ClassicGroup::end_heartbeat(Member* member, ErrorCode error, Effects* effects) {
@@ -649,6 +681,21 @@ wire::GroupMetadataValue ClassicGroup::metadata() const {
         stored.assignment = member.assignment;
     }
     return value;
+}
+
+std::vector<Migrant> ClassicGroup::migrants() const {
+    std::vector<Migrant> migrants;
+    for (const auto& [id, member] : members_) {
+        const auto selected =
+            std::find_if(member.protocols.begin(), member.protocols.end(),
+                         [&](const Protocol& each) { return each.name == protocol_; });
+        const auto place =
+            selected == member.protocols.end() ? 0 : selected - member.protocols.begin();
+        migrants.push_back({id, member.instance_id, member.client_id, member.client_host,
+                            member.rebalance_timeout_ms, member.session_timeout_ms,
+                            member.protocols, static_cast<std::size_t>(place), member.assignment});
+    }
+    return migrants;
 }
 
 wire::DescribeGroupsResponse::DescribedGroup ClassicGroup::describe() const {

@@ -21,6 +21,7 @@
 #include "base/error_code.h"
 #include "base/prng.h"
 #include "base/time.h"
+#include "group/classic/migrant.h"
 #include "group/effects.h"
 #include "group/settings.h"
 #include "wire/describe_groups.h"
@@ -55,6 +56,9 @@ public:
     // As its newest record tells; members get a session anew.
     ClassicGroup(std::string id, const Settings* settings, const wire::GroupMetadataValue& value,
                  Moment moment);
+    // Stable, of the classic members that a group of the other protocol is left with (KIP-848).
+    ClassicGroup(std::string id, const Settings* settings, std::int32_t generation,
+                 std::vector<Migrant> members, Moment moment);
 
     const std::string& id() const { return id_; }
     GroupState state() const { return state_; }
@@ -76,6 +80,8 @@ public:
     // how long that may be waited for, zero if not at all. An answer to a call that was given up is
     // for nobody.
     Duration park_heartbeat(const std::string& member, CallId call);
+    // How long a heartbeat of a member with this session may be held back.
+    static Duration patience(std::int32_t session_timeout_ms);
     // One answer for each member of the request, in its order.
     std::vector<wire::LeaveGroupResponse::MemberResponse> leave(
         const wire::LeaveGroupRequest& request, Moment moment, Effects* effects);
@@ -92,13 +98,13 @@ public:
     void abandon(ErrorCode error, Effects* effects);
 
     wire::GroupMetadataValue metadata() const;
+    // Its members, for a group of the other protocol.
+    std::vector<Migrant> migrants() const;
+    // Everybody has to join again.
+    void rebalance(Moment moment, Effects* effects);
 
 private:
-    struct Protocol {
-        std::string name;
-        Bytes metadata;
-        bool operator==(const Protocol&) const = default;
-    };
+    using Protocol = ClassicProtocol;
     struct Member {
         std::string id;
         std::optional<std::string> instance_id;
@@ -110,7 +116,7 @@ private:
         Bytes assignment;
         CallId joining = 0;  // Its JoinGroup that waits; 0 if none does.
         CallId syncing = 0;
-        CallId beating = 0;  // Its Heartbeat that waits for news.
+        CallId beating = 0;      // Its Heartbeat that waits for news.
         bool is_new = true;      // Never had a generation.
         bool owes_sync = false;  // Has this generation and no assignment yet.
         Instant expires = Instant::never();
@@ -135,7 +141,6 @@ private:
     bool supports(const wire::JoinGroupRequest& request) const;
     ErrorCode validate(const std::string& member, const std::optional<std::string>& instance) const;
 
-    void rebalance(Moment moment, Effects* effects);
     void rebalance_or_complete(Moment moment, Effects* effects);
     void complete_if_all_joined(Moment moment, Effects* effects);
     void complete_join(Moment moment, Effects* effects);

@@ -1,41 +1,19 @@
 #include "group/consumer/group.h"
 
 #include <algorithm>
+#include <charconv>
 #include <tuple>
 
+#include "group/consumer/assignment_wire.h"
 #include "group/consumer/assignor.h"
 #include "group/consumer/member.h"
+#include "group/consumer/metadata_hash.h"
 #include "group/consumer/topic_pattern.h"
 #include "group/group_record.h"
 #include "metadata/cluster_image.h"
 
 namespace pabal::group {
 namespace {
-
-using CurrentValue = wire::ConsumerGroupCurrentMemberAssignmentValue;
-using TargetValue = wire::ConsumerGroupTargetAssignmentMemberValue;
-using Heartbeat = wire::ConsumerGroupHeartbeatRequest;
-
-template <class Topics>
-Assignment from_wire(const Topics& topics) {
-    Assignment assignment;
-    for (const auto& topic : topics) {
-        for (const PartitionIndex partition : topic.partitions)
-            add(&assignment, {topic.topic_id, partition});
-    }
-    return assignment;
-}
-
-template <class Topic>
-std::vector<Topic> to_wire(const Assignment& assignment) {
-    std::vector<Topic> topics;
-    for (const auto& [id, partitions] : assignment) {
-        Topic& topic = topics.emplace_back();
-        topic.topic_id = id;
-        topic.partitions.assign(partitions.begin(), partitions.end());
-    }
-    return topics;
-}
 
 bool overlap(const Assignment& a, const Assignment& b) {
     bool found = false;
@@ -52,7 +30,10 @@ bool subset(const Assignment& part, const Assignment& whole) {
 }  // namespace
 
 ConsumerGroup::ConsumerGroup(std::string id, const Settings* settings)
-    : id_(std::move(id)), settings_(settings) {}
+    : id_(std::move(id)),
+      settings_(settings),
+      heartbeat_interval_ms_(settings->consumer_heartbeat_interval_ms),
+      session_timeout_ms_(settings->consumer_session_timeout_ms) {}
 
 ConsumerGroup::~ConsumerGroup() = default;
 
@@ -78,9 +59,32 @@ bool ConsumerGroup::subscribes(const std::string& topic) const {
 
 // --- heartbeats
 
+// As ConfigRecords of the group say now, within the bounds of this broker.
+void ConsumerGroup::obey(const metadata::ClusterImage& image) {
+    const auto& set = image.config(metadata::ResourceType::group, id_);
+    const auto value = [&](std::string_view name, std::int32_t otherwise, std::int32_t least,
+                           std::int32_t most) {
+        const auto found = set.find(name);
+        if (found == set.end()) return otherwise;
+        std::int32_t number = 0;
+        const char* end = found->second.data() + found->second.size();
+        const auto [rest, error] = std::from_chars(found->second.data(), end, number);
+        if (error != std::errc() || rest != end) return otherwise;
+        return std::max(least, std::min(most, number));
+    };
+    heartbeat_interval_ms_ =
+        value("consumer.heartbeat.interval.ms", settings_->consumer_heartbeat_interval_ms,
+              settings_->consumer_min_heartbeat_interval_ms,
+              settings_->consumer_max_heartbeat_interval_ms);
+    session_timeout_ms_ = value(
+        "consumer.session.timeout.ms", settings_->consumer_session_timeout_ms,
+        settings_->consumer_min_session_timeout_ms, settings_->consumer_max_session_timeout_ms);
+}
+
 Duration ConsumerGroup::heartbeat(const Request& request, const Caller& caller,
                                   const metadata::ClusterImage& image, Moment moment,
                                   Effects* effects) {
+    obey(image);
     if (request.member_epoch < 0) {
         const auto member = members_.find(request.member_id);
         if (member == members_.end()) {
@@ -98,22 +102,19 @@ Duration ConsumerGroup::heartbeat(const Request& request, const Caller& caller,
         return Duration();
     }
     Member* member = *found;
-    auto subscribed_anew = update_subscription(member, request, caller);
-    if (!subscribed_anew.ok()) {
-        refuse(caller.call, subscribed_anew.error().code, subscribed_anew.error().message, effects);
+    auto changed = update(member, request, caller);
+    if (!changed.ok()) {
+        refuse(caller.call, changed.error().code, changed.error().message, effects);
         if (member->epoch == 0 && targets_.count(member->id) == 0) members_.erase(member->id);
         return Duration();
     }
     // A heartbeat that still waits comes from a connection that is gone.
     member->beating = 0;
-    member->expires = moment.now + Duration::milliseconds(settings_->consumer_session_timeout_ms);
+    begin_session(member, moment);
     const bool joins = request.member_epoch == join_epoch;
-    if (*subscribed_anew) {
-        match_patterns(image);
-        write_metadata(*member, effects);
-    }
+    if (*changed != Change::none) write_metadata(*member, effects);
     const std::int32_t epoch_before = epoch_;
-    refresh(*subscribed_anew, image, effects);
+    refresh(*changed == Change::subscription, image, moment, effects);
 
     std::optional<Assignment> owned;
     if (request.topic_partitions) owned = from_wire(*request.topic_partitions);
@@ -131,10 +132,40 @@ Duration ConsumerGroup::heartbeat(const Request& request, const Caller& caller,
     if (!news || empty_handed) {
         member->beating = caller.call;
         // librdkafka gives up a heartbeat that is not answered within the interval.
-        return Duration::milliseconds(settings_->consumer_heartbeat_interval_ms * 3 / 4);
+        return Duration::milliseconds(heartbeat_interval_ms_ * 3 / 4);
     }
     effects->replies.push_back({caller.call, response_for(*member, with_assignment)});
     return Duration();
+}
+
+ConsumerGroup::Member* ConsumerGroup::add_member(const std::string& id) {
+    auto member = std::make_unique<Member>();
+    member->id = id;
+    return members_.emplace(id, std::move(member)).first->second.get();
+}
+
+ConsumerGroup::Member* ConsumerGroup::take_place(const std::string& old_id,
+                                                 const std::string& new_id, Effects* effects) {
+    // It takes the place, and what the place was to have (KIP-345).
+    Assignment target = targets_[old_id];
+    auto node = members_.extract(old_id);
+    Member* member = node.mapped().get();
+    end_heartbeat(member, ErrorCode::fenced_instance_id,
+                  "Another member took the place of this instance id.", effects);
+    write_removal(old_id, effects);
+    set_held(member, {}, {}, 0);
+    member->id = new_id;
+    node.key() = new_id;
+    members_.insert(std::move(node));
+    targets_.erase(old_id);
+    member->epoch = join_epoch;
+    member->previous_epoch = join_epoch;
+    member->state = MemberState::stable;
+    static_members_[*member->instance_id] = new_id;
+    write_metadata(*member, effects);
+    write_target(new_id, target, effects);
+    targets_[new_id] = std::move(target);
+    return member;
 }
 
 Result<ConsumerGroup::Member*> ConsumerGroup::find_or_join(const Request& request,
@@ -155,39 +186,17 @@ Result<ConsumerGroup::Member*> ConsumerGroup::find_or_join(const Request& reques
                                  *request.instance_id + " was fenced by member " + holder->second +
                                  "."};
             }
-            if (members_.at(holder->second)->epoch != leave_static_epoch) {
+            // A classic member does not say that it will be back.
+            const Member& held = *members_.at(holder->second);
+            if (held.epoch != leave_static_epoch && !held.classic) {
                 return Error{ErrorCode::unreleased_instance_id,
                              "Static member " + request.member_id + " with instance id " +
                                  *request.instance_id +
                                  " cannot join the group because the instance id is owned by " +
                                  holder->second + " member."};
             }
-            // It takes the place, and what the place was to have (KIP-345).
             const std::string old_id = holder->second;
-            Assignment target = targets_[old_id];
-            auto node = members_.extract(old_id);
-            Member* member = node.mapped().get();
-            for (const auto& record :
-                 {to_record(ConsumerCurrent{id_, old_id, std::nullopt}),
-                  to_record(ConsumerTarget{id_, old_id, std::nullopt}),
-                  to_record(ConsumerMemberMetadata{id_, old_id, std::nullopt})})
-                effects->records.push_back(record);
-            set_held(member, {}, {});
-            member->id = request.member_id;
-            node.key() = request.member_id;
-            members_.insert(std::move(node));
-            targets_.erase(old_id);
-            member->epoch = join_epoch;
-            member->previous_epoch = join_epoch;
-            member->state = MemberState::stable;
-            static_members_[*request.instance_id] = member->id;
-            targets_[member->id] = target;
-            TargetValue value;
-            value.topic_partitions = to_wire<TargetValue::TopicPartition>(target);
-            write_metadata(*member, effects);
-            effects->records.push_back(
-                to_record(ConsumerTarget{id_, member->id, std::move(value)}));
-            return member;
+            return take_place(old_id, request.member_id, effects);
         }
     }
     if (found == members_.end()) {
@@ -200,14 +209,12 @@ Result<ConsumerGroup::Member*> ConsumerGroup::find_or_join(const Request& reques
                          "The consumer group has reached its maximum capacity of " +
                              std::to_string(settings_->consumer_max_size) + " members."};
         }
-        auto member = std::make_unique<Member>();
-        member->id = request.member_id;
-        return members_.emplace(request.member_id, std::move(member)).first->second.get();
+        return add_member(request.member_id);
     }
     Member* member = found->second.get();
     if (joins) {
         // It begins anew and holds nothing.
-        set_held(member, {}, {});
+        set_held(member, {}, {}, 0);
         member->state = MemberState::stable;
         member->epoch = join_epoch;
         member->revoke_by = Instant::never();
@@ -231,12 +238,8 @@ ErrorCode ConsumerGroup::check_heartbeat_epoch(const Member& member, const Reque
     return lawful ? ErrorCode::none : ErrorCode::fenced_member_epoch;
 }
 
-Result<bool> ConsumerGroup::update_subscription(Member* member, const Request& request,
-                                                const Caller& caller) {
-    const auto fields = [](const Member& m) {
-        return std::tie(m.instance_id, m.rack_id, m.client_id, m.client_host,
-                        m.rebalance_timeout_ms, m.topic_names, m.pattern, m.server_assignor);
-    };
+Result<ConsumerGroup::Change> ConsumerGroup::update(Member* member, const Request& request,
+                                                    const Caller& caller) {
     Member updated = *member;
     if (request.instance_id) updated.instance_id = request.instance_id;
     if (request.rack_id) updated.rack_id = request.rack_id;
@@ -250,12 +253,35 @@ Result<bool> ConsumerGroup::update_subscription(Member* member, const Request& r
     if (request.server_assignor) updated.server_assignor = request.server_assignor;
     updated.client_id = caller.client_id;
     updated.client_host = caller.client_host;
-    if (fields(updated) == fields(*member) && targets_.count(member->id) > 0) return false;
+    updated.classic.reset();
+    updated.join_by = Instant::never();
+    updated.sync_by = Instant::never();
     if (updated.pattern != member->pattern && !updated.pattern.empty())
         PABAL_TRY(TopicPattern::parse(updated.pattern));
+    return replace(member, std::move(updated));
+}
+
+ConsumerGroup::Change ConsumerGroup::replace(Member* member, Member updated) {
+    const auto subscription = [](const Member& m) {
+        return std::tie(m.topic_names, m.pattern, m.server_assignor);
+    };
+    const auto details = [](const Member& m) {
+        return std::tie(m.instance_id, m.rack_id, m.client_id, m.client_host,
+                        m.rebalance_timeout_ms, m.classic);
+    };
+    const bool fresh = targets_.count(member->id) == 0;
+    const bool subscribed = fresh || subscription(updated) != subscription(*member);
+    const bool changed = subscribed || details(updated) != details(*member);
     *member = std::move(updated);
     if (member->instance_id) static_members_[*member->instance_id] = member->id;
-    return true;
+    if (subscribed) return Change::subscription;
+    return changed ? Change::details : Change::none;
+}
+
+void ConsumerGroup::begin_session(Member* member, Moment moment) const {
+    const std::int32_t timeout_ms =
+        member->classic ? member->classic->session_timeout_ms : session_timeout_ms_;
+    member->expires = moment.now + Duration::milliseconds(timeout_ms);
 }
 
 void ConsumerGroup::leave(Member* member, const Request& request, const Caller& caller,
@@ -270,7 +296,7 @@ void ConsumerGroup::leave(Member* member, const Request& request, const Caller& 
             return;
         }
         // Its place is kept until its session ends.
-        set_held(member, member->assigned, {});
+        set_held(member, member->assigned, {}, member->epoch);
         member->previous_epoch = member->epoch;
         member->epoch = leave_static_epoch;
         member->state = MemberState::stable;
@@ -281,7 +307,7 @@ void ConsumerGroup::leave(Member* member, const Request& request, const Caller& 
     }
     effects->replies.push_back({caller.call, std::move(response)});
     remove_member(member->id, effects);
-    refresh(true, image, effects);
+    refresh(true, image, moment, effects);
     tell_parked(moment, effects);
 }
 
@@ -296,7 +322,7 @@ wire::ConsumerGroupHeartbeatResponse ConsumerGroup::response_for(const Member& m
     wire::ConsumerGroupHeartbeatResponse response;
     response.member_id = member.id;
     response.member_epoch = member.epoch;
-    response.heartbeat_interval_ms = settings_->consumer_heartbeat_interval_ms;
+    response.heartbeat_interval_ms = heartbeat_interval_ms_;
     if (with_assignment) {
         response.assignment.emplace();
         response.assignment->topic_partitions =
@@ -305,33 +331,61 @@ wire::ConsumerGroupHeartbeatResponse ConsumerGroup::response_for(const Member& m
     return response;
 }
 
-void ConsumerGroup::refuse(CallId call, ErrorCode error, std::string message,
-                           Effects* effects) const {
+void ConsumerGroup::refuse(CallId call, ErrorCode error, std::string message, Effects* effects) {
     wire::ConsumerGroupHeartbeatResponse response;
     response.error_code = error;
     response.error_message = std::move(message);
     effects->replies.push_back({call, std::move(response)});
 }
 
+void ConsumerGroup::end_heartbeat(Member* member, ErrorCode error, std::string message,
+                                  Effects* effects) {
+    if (member->beating == 0) return;
+    if (member->classic) {
+        wire::HeartbeatResponse response;
+        response.error_code = error;
+        effects->replies.push_back({member->beating, std::move(response)});
+    } else {
+        refuse(member->beating, error, std::move(message), effects);
+    }
+    member->beating = 0;
+}
+
 ErrorCode ConsumerGroup::check_epoch(const std::string& member, std::int32_t epoch) const {
     if (epoch < 0 && members_.empty()) return ErrorCode::none;
     const auto found = members_.find(member);
     if (found == members_.end()) return ErrorCode::unknown_member_id;
-    return found->second->epoch == epoch ? ErrorCode::none : ErrorCode::stale_member_epoch;
+    if (found->second->epoch == epoch) return ErrorCode::none;
+    return found->second->classic ? ErrorCode::illegal_generation : ErrorCode::stale_member_epoch;
+}
+
+ErrorCode ConsumerGroup::check_commit(const std::string& member, std::int32_t epoch, int version,
+                                      bool* former) const {
+    constexpr int first_version_with_epochs = 9;
+    if (epoch < 0 && members_.empty()) return ErrorCode::none;
+    const auto found = members_.find(member);
+    if (found == members_.end()) return ErrorCode::unknown_member_id;
+    if (!found->second->classic && version < first_version_with_epochs)
+        return ErrorCode::unsupported_version;
+    *former = epoch >= 0 && epoch < found->second->epoch;
+    return *former ? ErrorCode::none : check_epoch(member, epoch);
+}
+
+ErrorCode ConsumerGroup::check_commit_of(const std::string& id, std::int32_t epoch,
+                                         const TopicPartition& partition) const {
+    const Member& member = *members_.at(id);
+    const auto held = member.since.find(partition);
+    if (held != member.since.end() && epoch >= held->second) return ErrorCode::none;
+    return member.classic ? ErrorCode::illegal_generation : ErrorCode::stale_member_epoch;
 }
 
 void ConsumerGroup::remove_member(const std::string& id, Effects* effects) {
     const auto found = members_.find(id);
     Member* member = found->second.get();
-    if (member->beating != 0) {
-        refuse(member->beating, ErrorCode::unknown_member_id, "The member has left the group.",
-               effects);
-    }
-    set_held(member, {}, {});
+    end_heartbeat(member, ErrorCode::unknown_member_id, "The member has left the group.", effects);
+    set_held(member, {}, {}, 0);
     if (member->instance_id) static_members_.erase(*member->instance_id);
-    effects->records.push_back(to_record(ConsumerCurrent{id_, id, std::nullopt}));
-    effects->records.push_back(to_record(ConsumerTarget{id_, id, std::nullopt}));
-    effects->records.push_back(to_record(ConsumerMemberMetadata{id_, id, std::nullopt}));
+    write_removal(id, effects);
     targets_.erase(id);
     members_.erase(found);
 }
@@ -340,22 +394,40 @@ void ConsumerGroup::remove_member(const std::string& id, Effects* effects) {
 
 void ConsumerGroup::metadata_changed(const metadata::ClusterImage& image, Moment moment,
                                      Effects* effects) {
-    match_patterns(image);
+    match_patterns(true, image, moment, effects);
     if (members_.empty() || hash_of(image) == metadata_hash_) return;
-    refresh(true, image, effects);
+    refresh(true, image, moment, effects);
     tell_parked(moment, effects);
 }
 
-void ConsumerGroup::match_patterns(const metadata::ClusterImage& image) {
-    matched_.clear();
+void ConsumerGroup::match_patterns(bool anew, const metadata::ClusterImage& image, Moment moment,
+                                   Effects* effects) {
+    std::set<std::string> used;
     for (const auto& [id, member] : members_) {
-        if (member->pattern.empty() || matched_.count(member->pattern) > 0) continue;
-        auto& names = matched_[member->pattern];
-        auto pattern = TopicPattern::parse(member->pattern);
-        if (!pattern.ok()) continue;
-        for (const auto& [name, topic] : image.topic_ids()) {
-            if (pattern->matches(name)) names.insert(name);
+        if (!member->pattern.empty()) used.insert(member->pattern);
+    }
+    std::erase_if(matched_, [&](const auto& each) {
+        if (used.count(each.first) > 0) return false;
+        effects->records.push_back(to_record(ConsumerPattern{id_, each.first, std::nullopt}));
+        return true;
+    });
+    for (const std::string& expression : used) {
+        const auto known = matched_.find(expression);
+        if (known != matched_.end() && !anew) continue;
+        std::set<std::string> names;
+        auto pattern = TopicPattern::parse(expression);
+        if (pattern.ok()) {
+            for (const auto& [name, topic] : image.topic_ids()) {
+                if (pattern->matches(name)) names.insert(name);
+            }
         }
+        if (known != matched_.end() && known->second == names) continue;
+        wire::ConsumerGroupRegularExpressionValue value;
+        value.topics.assign(names.begin(), names.end());
+        value.version = image.offset().value();
+        value.timestamp = moment.wall.milliseconds;
+        effects->records.push_back(to_record(ConsumerPattern{id_, expression, std::move(value)}));
+        matched_[expression] = std::move(names);
     }
 }
 
@@ -376,19 +448,13 @@ std::set<TopicId> ConsumerGroup::subscribed(const Member& member,
 std::int64_t ConsumerGroup::hash_of(const metadata::ClusterImage& image) const {
     std::set<TopicId> topics;
     for (const auto& [id, member] : members_) topics.merge(subscribed(*member, image));
-    if (topics.empty()) return 0;
-    std::uint64_t hash = 14695981039346656037u;  // FNV-1a.
-    const auto mix = [&](std::uint8_t byte) { hash = (hash ^ byte) * 1099511628211u; };
-    for (const TopicId& id : topics) {
-        for (const std::uint8_t byte : id.value().bytes) mix(byte);
-        const std::size_t count = image.topic(id)->partitions.size();
-        for (int shift = 0; shift < 32; shift += 8) mix(static_cast<std::uint8_t>(count >> shift));
-    }
-    return static_cast<std::int64_t>(hash);
+    return metadata_hash(topics, image);
 }
 
-void ConsumerGroup::refresh(bool changed, const metadata::ClusterImage& image, Effects* effects) {
+void ConsumerGroup::refresh(bool changed, const metadata::ClusterImage& image, Moment moment,
+                            Effects* effects) {
     if (changed) {
+        match_patterns(false, image, moment, effects);
         ++epoch_;
         metadata_hash_ = hash_of(image);
         wire::ConsumerGroupMetadataValue value;
@@ -396,7 +462,7 @@ void ConsumerGroup::refresh(bool changed, const metadata::ClusterImage& image, E
         value.metadata_hash = metadata_hash_;
         effects->records.push_back(to_record(ConsumerEpoch{id_, value}));
     }
-    if (epoch_ > target_epoch_) compute_target(image, effects);
+    if (epoch_ > target_epoch_) compute_target(image, moment, effects);
 }
 
 std::string ConsumerGroup::assignor() const {
@@ -415,7 +481,8 @@ std::string ConsumerGroup::assignor() const {
     return best;
 }
 
-void ConsumerGroup::compute_target(const metadata::ClusterImage& image, Effects* effects) {
+void ConsumerGroup::compute_target(const metadata::ClusterImage& image, Moment moment,
+                                   Effects* effects) {
     AssignorInput input;
     for (const auto& [id, member] : members_) {
         AssignedMember& each = input.members[id];
@@ -432,14 +499,14 @@ void ConsumerGroup::compute_target(const metadata::ClusterImage& image, Effects*
     for (auto& [id, target] : targets) {
         const auto before = targets_.find(id);
         if (before != targets_.end() && before->second == target) continue;
-        TargetValue value;
-        value.topic_partitions = to_wire<TargetValue::TopicPartition>(target);
-        effects->records.push_back(to_record(ConsumerTarget{id_, id, std::move(value)}));
+        write_target(id, target, effects);
     }
     targets_ = std::move(targets);
     target_epoch_ = epoch_;
+    target_timestamp_ = moment.wall.milliseconds;
     wire::ConsumerGroupTargetAssignmentMetadataValue value;
     value.assignment_epoch = target_epoch_;
+    value.assignment_timestamp = target_timestamp_;
     effects->records.push_back(to_record(ConsumerTargetEpoch{id_, value}));
 }
 
@@ -450,18 +517,25 @@ bool ConsumerGroup::held_by_other(const TopicPartition& partition, const Member&
     return holder != holders_.end() && holder->second != member.id;
 }
 
-void ConsumerGroup::set_held(Member* member, Assignment assigned, Assignment pending) {
+void ConsumerGroup::set_held(Member* member, Assignment assigned, Assignment pending,
+                             std::int32_t epoch) {
+    std::map<TopicPartition, std::int32_t> since;
+    const auto hold = [&](const TopicPartition& partition) {
+        const auto before = member->since.find(partition);
+        since[partition] = before == member->since.end() ? epoch : before->second;
+        holders_[partition] = member->id;
+    };
     const auto drop = [&](const TopicPartition& partition) {
+        if (since.count(partition) > 0) return;
         const auto holder = holders_.find(partition);
         if (holder != holders_.end() && holder->second == member->id) holders_.erase(holder);
     };
-    for_each(member->assigned, drop);
-    for_each(member->pending, drop);
+    for_each(assigned, hold);
+    for_each(pending, hold);
+    for (const auto& [partition, since_epoch] : member->since) drop(partition);
+    member->since = std::move(since);
     member->assigned = std::move(assigned);
     member->pending = std::move(pending);
-    const auto hold = [&](const TopicPartition& partition) { holders_[partition] = member->id; };
-    for_each(member->assigned, hold);
-    for_each(member->pending, hold);
 }
 
 bool ConsumerGroup::reconcile(Member* member, const std::optional<Assignment>& owned,
@@ -504,7 +578,7 @@ bool ConsumerGroup::advance(Member* member, std::int32_t epoch,
     });
     const std::int32_t old_epoch = member->epoch;
     if (!revoked.empty() && (!owned || overlap(*owned, revoked))) {
-        set_held(member, std::move(kept), std::move(revoked));
+        set_held(member, std::move(kept), std::move(revoked), epoch);
         member->state = MemberState::unrevoked;
         member->epoch = epoch;
     } else {
@@ -516,7 +590,7 @@ bool ConsumerGroup::advance(Member* member, std::int32_t epoch,
                 add(&kept, partition);
             }
         });
-        set_held(member, std::move(kept), {});
+        set_held(member, std::move(kept), {}, target_epoch_);
         member->state = unreleased ? MemberState::unreleased : MemberState::stable;
         member->epoch = target_epoch_;
     }
@@ -528,6 +602,12 @@ bool ConsumerGroup::advance(Member* member, std::int32_t epoch,
 void ConsumerGroup::tell_parked(Moment moment, Effects* effects) {
     for (auto& [id, member] : members_) {
         if (member->beating == 0) continue;
+        if (member->classic) {
+            if (!must_rejoin(*member)) continue;
+            await_rejoin(member.get(), moment);
+            end_heartbeat(member.get(), ErrorCode::rebalance_in_progress, "", effects);
+            continue;
+        }
         const Assignment before = member->assigned;
         if (!reconcile(member.get(), std::nullopt, moment)) continue;
         write_current(*member, effects);
@@ -541,139 +621,33 @@ void ConsumerGroup::tell_parked(Moment moment, Effects* effects) {
 
 Instant ConsumerGroup::deadline() const {
     Instant earliest = Instant::never();
-    for (const auto& [id, member] : members_)
-        earliest = std::min({earliest, member->expires, member->revoke_by});
+    for (const auto& [id, member] : members_) earliest = std::min(earliest, member->deadline());
     return earliest;
 }
 
-void ConsumerGroup::elapsed(const metadata::ClusterImage& image, Moment moment, Effects* effects) {
-    std::vector<std::string> gone;
+std::set<std::string> ConsumerGroup::overdue(Moment moment) const {
+    std::set<std::string> gone;
     for (const auto& [id, member] : members_) {
-        if (std::min(member->expires, member->revoke_by) <= moment.now) gone.push_back(id);
+        if (member->deadline() <= moment.now) gone.insert(id);
     }
+    return gone;
+}
+
+void ConsumerGroup::elapsed(const metadata::ClusterImage& image, Moment moment, Effects* effects) {
+    const std::set<std::string> gone = overdue(moment);
     if (gone.empty()) return;
     for (const std::string& id : gone) remove_member(id, effects);
-    refresh(true, image, effects);
+    refresh(true, image, moment, effects);
     tell_parked(moment, effects);
 }
 
-void ConsumerGroup::abandon(ErrorCode error, Effects* effects) {
+void ConsumerGroup::abandon(ErrorCode error, Effects* effects,
+                            const std::set<std::string>& leaving) {
     for (auto& [id, member] : members_) {
-        if (member->beating != 0) refuse(member->beating, error, "", effects);
-        member->beating = 0;
+        const bool leaves = leaving.count(id) > 0;
+        end_heartbeat(member.get(), leaves ? ErrorCode::unknown_member_id : error,
+                      leaves ? "The member has left the group." : "", effects);
     }
-}
-
-// --- records
-
-void ConsumerGroup::write_metadata(const Member& member, Effects* effects) const {
-    wire::ConsumerGroupMemberMetadataValue value;
-    value.instance_id = member.instance_id;
-    value.rack_id = member.rack_id;
-    value.client_id = member.client_id;
-    value.client_host = member.client_host;
-    value.subscribed_topic_names = member.topic_names;
-    if (!member.pattern.empty()) value.subscribed_topic_regex = member.pattern;
-    value.rebalance_timeout_ms = member.rebalance_timeout_ms;
-    value.server_assignor = member.server_assignor;
-    value.classic_member_metadata.reset();
-    effects->records.push_back(to_record(ConsumerMemberMetadata{id_, member.id, std::move(value)}));
-}
-
-void ConsumerGroup::write_current(const Member& member, Effects* effects) const {
-    CurrentValue value;
-    value.member_epoch = member.epoch;
-    value.previous_member_epoch = member.previous_epoch;
-    value.state = static_cast<std::int8_t>(member.state);
-    value.assigned_partitions = to_wire<CurrentValue::TopicPartitions>(member.assigned);
-    value.partitions_pending_revocation = to_wire<CurrentValue::TopicPartitions>(member.pending);
-    effects->records.push_back(to_record(ConsumerCurrent{id_, member.id, std::move(value)}));
-}
-
-void ConsumerGroup::write_tombstones(Effects* effects) const {
-    for (const auto& [id, member] : members_)
-        effects->records.push_back(to_record(ConsumerCurrent{id_, id, std::nullopt}));
-    for (const auto& [id, member] : members_)
-        effects->records.push_back(to_record(ConsumerTarget{id_, id, std::nullopt}));
-    effects->records.push_back(to_record(ConsumerTargetEpoch{id_, std::nullopt}));
-    for (const auto& [id, member] : members_)
-        effects->records.push_back(to_record(ConsumerMemberMetadata{id_, id, std::nullopt}));
-    effects->records.push_back(to_record(ConsumerEpoch{id_, std::nullopt}));
-}
-
-void ConsumerGroup::snapshot(Effects* effects) const {
-    for (const auto& [id, member] : members_) write_metadata(*member, effects);
-    wire::ConsumerGroupMetadataValue value;
-    value.epoch = epoch_;
-    value.metadata_hash = metadata_hash_;
-    effects->records.push_back(to_record(ConsumerEpoch{id_, value}));
-    for (const auto& [id, target] : targets_) {
-        TargetValue told;
-        told.topic_partitions = to_wire<TargetValue::TopicPartition>(target);
-        effects->records.push_back(to_record(ConsumerTarget{id_, id, std::move(told)}));
-    }
-    wire::ConsumerGroupTargetAssignmentMetadataValue target_value;
-    target_value.assignment_epoch = target_epoch_;
-    effects->records.push_back(to_record(ConsumerTargetEpoch{id_, target_value}));
-    for (const auto& [id, member] : members_) write_current(*member, effects);
-}
-
-void ConsumerGroup::replay(const ConsumerMemberMetadata& record, Moment moment) {
-    const auto found = members_.find(record.member);
-    if (!record.value) {
-        if (found == members_.end()) return;
-        set_held(found->second.get(), {}, {});
-        if (const auto& instance = found->second->instance_id) {
-            const auto holder = static_members_.find(*instance);
-            if (holder != static_members_.end() && holder->second == record.member)
-                static_members_.erase(holder);
-        }
-        members_.erase(found);
-        return;
-    }
-    if (found == members_.end()) members_[record.member] = std::make_unique<Member>();
-    Member* member = members_[record.member].get();
-    member->id = record.member;
-    member->instance_id = record.value->instance_id;
-    member->rack_id = record.value->rack_id;
-    member->client_id = record.value->client_id;
-    member->client_host = record.value->client_host;
-    member->topic_names = record.value->subscribed_topic_names;
-    std::sort(member->topic_names.begin(), member->topic_names.end());
-    member->pattern = record.value->subscribed_topic_regex.value_or("");
-    member->rebalance_timeout_ms = record.value->rebalance_timeout_ms;
-    member->server_assignor = record.value->server_assignor;
-    member->expires = moment.now + Duration::milliseconds(settings_->consumer_session_timeout_ms);
-    if (member->instance_id) static_members_[*member->instance_id] = member->id;
-}
-
-void ConsumerGroup::replay(const ConsumerTarget& record) {
-    if (record.value) {
-        targets_[record.member] = from_wire(record.value->topic_partitions);
-    } else {
-        targets_.erase(record.member);
-    }
-}
-
-void ConsumerGroup::replay(const ConsumerCurrent& record) {
-    const auto found = members_.find(record.member);
-    if (found == members_.end()) return;
-    Member* member = found->second.get();
-    if (!record.value) {
-        set_held(member, {}, {});
-        member->epoch = join_epoch;
-        return;
-    }
-    member->epoch = record.value->member_epoch;
-    member->previous_epoch = record.value->previous_member_epoch;
-    member->state = static_cast<MemberState>(record.value->state);
-    set_held(member, from_wire(record.value->assigned_partitions),
-             from_wire(record.value->partitions_pending_revocation));
-}
-
-void ConsumerGroup::replay_epoch(std::int32_t epoch, std::int64_t hash) {
-    epoch_ = epoch;
-    metadata_hash_ = hash;
 }
 
 wire::ConsumerGroupDescribeResponse::DescribedGroup ConsumerGroup::describe(
@@ -710,7 +684,7 @@ wire::ConsumerGroupDescribeResponse::DescribedGroup ConsumerGroup::describe(
         each.assignment = told(member->assigned);
         const auto target = targets_.find(id);
         if (target != targets_.end()) each.target_assignment = told(target->second);
-        each.member_type = 1;
+        each.member_type = member->classic ? 0 : 1;
     }
     return group;
 }

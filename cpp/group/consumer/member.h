@@ -2,7 +2,9 @@
 // value that the group keeps.
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
+#include <map>
 #include <optional>
 #include <string>
 #include <vector>
@@ -10,6 +12,7 @@
 #include "base/time.h"
 #include "group/consumer/assignment.h"
 #include "group/effects.h"
+#include "wire/records/consumer_group_member_metadata_value.h"
 
 namespace pabal::group {
 
@@ -30,16 +33,26 @@ struct ConsumerMember {
     std::vector<std::string> topic_names;  // Sorted.
     std::string pattern;                   // Empty: none.
     std::optional<std::string> server_assignor;
+    // Of a member that speaks the classic protocol, which the group has taken in (KIP-848).
+    std::optional<wire::ConsumerGroupMemberMetadataValue::ClassicMemberMetadata> classic;
 
     std::int32_t epoch = 0;
     std::int32_t previous_epoch = -1;
     MemberState state = MemberState::stable;
     Assignment assigned;
     Assignment pending;  // To be given up; held until then.
+    // The epoch in which it was given what it holds (KIP-1251).
+    std::map<TopicPartition, std::int32_t> since;
 
     Instant expires = Instant::never();
     Instant revoke_by = Instant::never();
+    // Of a classic member: it was told to join again; it joined and has not fetched its share.
+    Instant join_by = Instant::never();
+    Instant sync_by = Instant::never();
     CallId beating = 0;  // Its heartbeat that waits for news.
+
+    // When it is taken out of the group if nothing more is heard of it.
+    Instant deadline() const { return std::min({expires, revoke_by, join_by, sync_by}); }
 };
 
 }  // namespace pabal::group

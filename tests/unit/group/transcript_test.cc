@@ -11,9 +11,9 @@
 
 #include "group/group_record.h"
 #include "group/shard.h"
+#include "group/subscription.h"
 #include "metadata/cluster_image.h"
 #include "metadata/record.h"
-#include "wire/records/consumer_protocol_subscription.h"
 #include "wire/writer.h"
 
 namespace pabal::group {
@@ -34,15 +34,56 @@ Bytes bytes_of(const std::string& text) {
     return Bytes::copy_of(as_bytes(text));
 }
 
-// "topics:a,b" becomes what a consumer of these topics tells the others, other text stays as it is.
+// t-0,t-1 by topic.
+template <class Topic>
+std::vector<Topic> partitions_of(const std::string& text) {
+    std::vector<Topic> topics;
+    for (const std::string& each : split(text, ',')) {
+        Topic& topic = topics.emplace_back();
+        topic.topic = each.substr(0, each.find('-'));
+        topic.partitions.emplace_back(std::stoi(each.substr(each.find('-') + 1)));
+    }
+    return topics;
+}
+
+// "topics:a,b" becomes what a consumer of these topics tells the others, "topics:a,b/a-0,a-1" of
+// one that owns partitions; other text stays as it is.
 Bytes metadata_of(const std::string& text) {
     if (!text.starts_with("topics:")) return bytes_of(text);
+    const auto slash = text.find('/');
     wire::ConsumerProtocolSubscription subscription;
-    subscription.topics = split(text.substr(7), ',');
+    subscription.topics =
+        split(text.substr(7, slash == std::string::npos ? slash : slash - 7), ',');
+    if (slash != std::string::npos) {
+        subscription.owned_partitions =
+            partitions_of<wire::ConsumerProtocolSubscription::TopicPartition>(
+                text.substr(slash + 1));
+    }
     wire::Writer writer;
     writer.int16(1);
     encode(writer, subscription, 1);
     return *writer.take().flatten();
+}
+
+// "partitions:a-0,a-1" becomes an assignment of these, and back.
+Bytes assignment_of(const std::string& text) {
+    if (!text.starts_with("partitions:")) return bytes_of(text);
+    wire::ConsumerProtocolAssignment assignment;
+    assignment.assigned_partitions =
+        partitions_of<wire::ConsumerProtocolAssignment::TopicPartition>(text.substr(11));
+    return encode_assignment(assignment, metadata_of("topics:t"));
+}
+
+std::string assignment_text(const Bytes& bytes) {
+    const auto assignment = parse_assignment(bytes);
+    if (bytes.empty() || !assignment) return text_of(bytes);
+    std::string text;
+    for (const auto& topic : assignment->assigned_partitions) {
+        for (const PartitionIndex partition : topic.partitions)
+            text +=
+                (text.empty() ? "" : ",") + topic.topic + "-" + std::to_string(partition.value());
+    }
+    return "[" + text + "]";
 }
 
 class Transcript {
@@ -69,6 +110,9 @@ private:
         settings_.offset_metadata_max_bytes =
             static_cast<std::size_t>(command.number("metadata-max", 4096));
         settings_.consumer_max_size = settings_.max_size;
+        const std::string policy = command.value("policy", "bidirectional");
+        settings_.may_upgrade = policy == "upgrade" || policy == "bidirectional";
+        settings_.may_downgrade = policy == "downgrade" || policy == "bidirectional";
         return "";
     }
 
@@ -141,7 +185,7 @@ private:
         for (const std::string& line : command.input) {
             const auto equals = line.find('=');
             request.assignments.push_back(
-                {lengthened(line.substr(0, equals)), bytes_of(line.substr(equals + 1))});
+                {lengthened(line.substr(0, equals)), assignment_of(line.substr(equals + 1))});
         }
         shard_->sync(request, ++last_call_, moment(), effects);
         return "";
@@ -188,6 +232,7 @@ private:
             if (dash == std::string::npos) continue;
             auto& topic = request.topics.emplace_back();
             topic.name = key.substr(0, dash);
+            if (image_->topic(topic.name)) topic.topic_id = topic_id(topic.name);
             auto& partition = topic.partitions.emplace_back();
             partition.partition_index = PartitionIndex(std::stoi(key.substr(dash + 1)));
             partition.committed_offset = Offset(std::stoll(value));
@@ -265,7 +310,7 @@ private:
             group.group_state + " " + group.protocol_type + " " + group.protocol_data + "\n";
         for (const auto& member : group.members)
             text += "  " + member.member_id + " " + member.group_instance_id.value_or("-") +
-                    " assignment=" + text_of(member.member_assignment) + "\n";
+                    " assignment=" + assignment_text(member.member_assignment) + "\n";
         return text;
     }
 
@@ -333,7 +378,7 @@ private:
     std::string beat(const scenario::Command& command, Effects* effects) {
         wire::ConsumerGroupHeartbeatRequest request;
         request.group_id = command.value("group", "g");
-        request.member_id = command.words[0];
+        request.member_id = lengthened(command.words[0]);
         request.member_epoch = static_cast<std::int32_t>(command.number("epoch", 0));
         if (request.member_epoch == ConsumerGroup::join_epoch) {
             request.rebalance_timeout_ms = 5'000;
@@ -368,8 +413,9 @@ private:
                            " target=" + std::to_string(group.assignment_epoch) + " " +
                            group.assignor_name + "\n";
         for (const auto& member : group.members) {
-            text += "  " + member.member_id + " epoch=" + std::to_string(member.member_epoch) +
-                    " has " + partitions_text(member.assignment.topic_partitions) + " is to have " +
+            text += "  " + member.member_id + (member.member_type == 0 ? " classic" : "") +
+                    " epoch=" + std::to_string(member.member_epoch) + " has " +
+                    partitions_text(member.assignment.topic_partitions) + " is to have " +
                     partitions_text(member.target_assignment.topic_partitions) + "\n";
         }
         return text;
@@ -419,7 +465,7 @@ private:
             } else if (const auto* synced = std::get_if<wire::SyncGroupResponse>(&reply.response)) {
                 text += name(synced->error_code);
                 if (synced->error_code == ErrorCode::none)
-                    text += " assignment=" + text_of(synced->assignment);
+                    text += " assignment=" + assignment_text(synced->assignment);
             } else if (const auto* beaten =
                            std::get_if<wire::ConsumerGroupHeartbeatResponse>(&reply.response)) {
                 text += name(beaten->error_code);
@@ -456,8 +502,17 @@ private:
             return "consumer group " + epoch->group +
                    (epoch->value ? " epoch=" + std::to_string(epoch->value->epoch) : " removed");
         }
-        if (const auto* member = std::get_if<ConsumerMemberMetadata>(&*parsed))
-            return "member " + member->member + (member->value ? "" : " removed");
+        if (const auto* member = std::get_if<ConsumerMemberMetadata>(&*parsed)) {
+            const bool classic = member->value && member->value->classic_member_metadata;
+            return "member " + member->member +
+                   (member->value ? classic ? " classic" : "" : " removed");
+        }
+        if (const auto* pattern = std::get_if<ConsumerPattern>(&*parsed)) {
+            std::string text = "pattern " + pattern->pattern;
+            if (!pattern->value) return text + " removed";
+            for (const std::string& topic : pattern->value->topics) text += " " + topic;
+            return text;
+        }
         if (const auto* target_epoch = std::get_if<ConsumerTargetEpoch>(&*parsed)) {
             if (!target_epoch->value) return "target removed";
             return "target epoch=" + std::to_string(target_epoch->value->assignment_epoch);
