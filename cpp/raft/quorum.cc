@@ -1,10 +1,13 @@
 #include "raft/quorum.h"
 
 #include <algorithm>
+#include <functional>
 
 #include "base/assert.h"
+#include "base/probe.h"
 #include "record/batch_builder.h"
 #include "record/control_record.h"
+#include "record/record_batch.h"
 #include "wire/records/leader_change_message.h"
 #include "wire/writer.h"
 
@@ -13,13 +16,25 @@ namespace {
 
 constexpr int leader_change_version = 0;
 
-Bytes leader_change(BrokerId leader, const std::vector<BrokerId>& voters) {
+// How much later the next voter stands when all start at once, so that the first one has won before
+// the second one tries.
+constexpr std::int64_t stagger_milliseconds = 10;
+
+// More observers than that are served, but not described.
+constexpr std::size_t most_replicas = 4096;
+// An observer that has not fetched for so long is gone.
+constexpr Duration observer_lifetime = Duration::seconds(300);
+
+Bytes leader_change(BrokerId leader, const std::vector<BrokerId>& voters,
+                    const std::vector<BrokerId>& granting) {
     wire::LeaderChangeMessage message;
     message.version = leader_change_version;
     message.leader_id = leader;
     for (BrokerId voter : voters) {
         message.voters.emplace_back();
         message.voters.back().voter_id = voter;
+    }
+    for (BrokerId voter : granting) {
         message.granting_voters.emplace_back();
         message.granting_voters.back().voter_id = voter;
     }
@@ -28,70 +43,648 @@ Bytes leader_change(BrokerId leader, const std::vector<BrokerId>& voters) {
     return *writer.take().flatten();
 }
 
+std::string text(const std::vector<BrokerId>& voters) {
+    std::string list;
+    for (BrokerId voter : voters) {
+        if (!list.empty()) list += ", ";
+        list += std::to_string(voter.value());
+    }
+    return list;
+}
+
+Duration scaled(Duration duration, std::int64_t numerator, std::int64_t denominator) {
+    return Duration::nanoseconds(duration.to_nanoseconds() / denominator * numerator);
+}
+
 }  // namespace
 
 std::string_view name(Role role) {
     switch (role) {
         case Role::unattached: return "unattached";
+        case Role::prospective: return "prospective";
         case Role::candidate: return "candidate";
         case Role::leader: return "leader";
+        case Role::follower: return "follower";
         case Role::resigned: return "resigned";
     }
     return "unknown";
 }
 
-Status Quorum::start(std::optional<QuorumState> saved, Offset log_end, LeaderEpoch last_epoch) {
-    const std::vector<BrokerId> alone{self_};
-    if (saved) {
-        if (!saved->voters.empty() && saved->voters != alone) {
-            std::string voters;
-            for (BrokerId voter : saved->voters) {
-                if (!voters.empty()) voters += ", ";
-                voters += std::to_string(voter.value());
-            }
+Quorum::Quorum(BrokerId self, DirectoryId directory, Settings settings, Prng random)
+    : self_(self), directory_(directory), settings_(settings), random_(random) {}
+
+bool Quorum::is_voter(BrokerId id) const {
+    return std::binary_search(state_.voters.begin(), state_.voters.end(), id);
+}
+
+bool Quorum::is_up_to_date(const OffsetAndEpoch& other) const {
+    if (SABOTAGED("vote-for-a-shorter-log")) return true;
+    if (other.epoch != epochs_.last()) return other.epoch > epochs_.last();
+    return other.offset >= log_end_;
+}
+
+bool Quorum::knows_other_leader() const {
+    return state_.leader != no_broker && state_.leader != self_;
+}
+
+Duration Quorum::random_within(Duration least, Duration most) {
+    return Duration::nanoseconds(random_.between(
+        least.to_nanoseconds(), std::max(least.to_nanoseconds(), most.to_nanoseconds())));
+}
+
+Reply Quorum::reply(ErrorCode error, bool granted) const {
+    const bool leads_no_more = state_.leader == self_ && role_ != Role::leader;
+    return {error, leads_no_more ? no_broker : state_.leader, state_.epoch, granted};
+}
+
+Status Quorum::start(Found found, std::vector<BrokerId> voters, Now now) {
+    std::sort(voters.begin(), voters.end());
+    const bool votes = std::binary_search(voters.begin(), voters.end(), self_);
+    if (found.state) {
+        if (votes && !found.state->voters.empty() && found.state->voters != voters)
             return Error{ErrorCode::inconsistent_voter_set,
-                         "the metadata quorum of this directory has the voters " + voters +
-                             ", but this node is " + std::to_string(self_.value()) +
-                             " and serves a quorum of itself alone"};
-        }
-        state_ = *saved;
+                         "the metadata quorum of this directory has the voters " +
+                             text(found.state->voters) + ", but this node is told that they are " +
+                             text(voters) +
+                             "; set controller.quorum.voters to what they were, or format the "
+                             "directory anew"};
+        state_ = *found.state;
     }
-    state_.voters = alone;
+    state_.voters = std::move(voters);
+    epochs_ = EpochHistory(std::move(found.epochs));
     // A log whose epoch is ahead of quorum-state lost that file; its epoch was voted for once.
-    if (last_epoch > state_.epoch) {
-        state_.epoch = last_epoch;
+    if (epochs_.last() > state_.epoch) {
+        state_.epoch = epochs_.last();
         state_.leader = no_broker;
-        state_.voted = no_broker;
+        state_.voted = votes ? self_ : no_broker;
     }
-    log_end_ = log_end;
+    log_start_ = found.log_start;
+    log_end_ = durable_end_ = found.log_end;
+    if (found.snapshot) {
+        snapshot_taken(*found.snapshot);
+        high_watermark_ = found.snapshot->offset;
+    }
     role_ = Role::unattached;
+    if (alone()) {
+        become_candidate(now);
+        if (role_ != Role::leader)
+            return Error{ErrorCode::unknown_server_error, "the quorum has used up its epochs"};
+    } else if (knows_other_leader()) {
+        become_follower(state_.epoch, state_.leader, now);
+    } else if (votes) {
+        const auto rank = std::lower_bound(state_.voters.begin(), state_.voters.end(), self_) -
+                          state_.voters.begin();
+        timer_ = now.instant + Duration::milliseconds(stagger_milliseconds * rank);
+    }
     return {};
 }
 
-Status Quorum::stand(WallTime now) {
-    ASSERT(role_ == Role::unattached, "one-leader-per-epoch");
-    if (state_.epoch.value() == INT32_MAX)
-        return Error{ErrorCode::unknown_server_error, "the quorum has used up its epochs"};
+// ------------------------------------------------------------------------------------------ roles
+
+// The only place where the epoch changes: never back, and with it goes what was said in the last.
+void Quorum::enter(LeaderEpoch epoch, BrokerId leader, BrokerId voted) {
+    ASSERT(epoch >= state_.epoch, "an epoch never goes back");
+    if (epoch == state_.epoch && leader == state_.leader && voted == state_.voted) return;
+    state_.epoch = epoch;
+    state_.leader = leader;
+    state_.voted = voted;
+    state_unsaved_ = true;
+}
+
+void Quorum::become_unattached(LeaderEpoch epoch, BrokerId voted, Now now) {
+    const bool same = epoch == state_.epoch;
+    enter(epoch, same ? state_.leader : no_broker, voted);
+    role_ = Role::unattached;
+    fetched_ = false;
+    ballots_.clear();
+    replicas_.clear();
+    timer_ = is_voter(self_) ? now.instant + random_within(settings_.election_timeout,
+                                                           scaled(settings_.election_timeout, 2, 1))
+                             : Instant::never();
+}
+
+void Quorum::become_follower(LeaderEpoch epoch, BrokerId leader, Now now) {
+    ASSERT(leader != self_, "nobody follows himself");
+    enter(epoch, leader, epoch == state_.epoch ? state_.voted : no_broker);
+    role_ = Role::follower;
+    fetched_ = false;
+    ballots_.clear();
+    replicas_.clear();
+    timer_ = now.instant + settings_.fetch_timeout;
+}
+
+void Quorum::become_prospective(Now now) {
+    role_ = Role::prospective;
+    fetched_ = false;
+    ballots_.clear();
+    replicas_.clear();
+    yield_until_ = now.instant;
+    timer_ = now.instant +
+             random_within(settings_.election_timeout, scaled(settings_.election_timeout, 2, 1));
+    ask_voters(now);
+}
+
+void Quorum::become_candidate(Now now) {
+    if (state_.epoch.value() >= INT32_MAX - 1) {
+        timer_ = Instant::never();
+        return;
+    }
     // The only voter grants itself its vote in the very step in which it asks for it; nothing
     // leaves this node before the state is durable, so one write stands for vote and election.
+    enter(state_.epoch + 1, no_broker, alone() ? no_broker : self_);
     role_ = Role::candidate;
-    ++state_.epoch;
-    state_.voted = no_broker;
-    state_.leader = self_;
-    state_unsaved_ = true;
+    ballots_.clear();
+    timer_ = now.instant +
+             random_within(settings_.election_timeout, scaled(settings_.election_timeout, 2, 1));
+    if (alone()) {
+        become_leader(now);
+    } else {
+        ask_voters(now);
+    }
+}
+
+void Quorum::become_leader(Now now) {
+    std::vector<BrokerId> granting;
+    for (BrokerId voter : state_.voters)
+        if (voter == self_ || ballots_[voter].granted) granting.push_back(voter);
+    enter(state_.epoch, self_, state_.voted);
     role_ = Role::leader;
+    ballots_.clear();
+    replicas_.clear();
+    for (BrokerId voter : state_.voters)
+        if (voter != self_) replicas_[voter].id = voter;
+    timer_ = Instant::never();
+    led_since_ = now.instant;
     epoch_start_ = log_end_;
     Bytes batch = record::quorum_control_batch(record::ControlRecordType::leader_change,
-                                               leader_change(self_, state_.voters), log_end_,
-                                               state_.epoch, now);
+                                               leader_change(self_, state_.voters, granting),
+                                               log_end_, state_.epoch, now.wall);
     batches_.push_back({log_end_, log_end_, std::move(batch)});
+    epochs_.append(state_.epoch, log_end_);
     ++log_end_;
+    ask_voters(now);
+}
+
+void Quorum::become_resigned(Now now) {
+    std::vector<const Replica*> best;
+    for (const auto& [id, replica] : replicas_)
+        if (is_voter(id)) best.push_back(&replica);
+    std::stable_sort(best.begin(), best.end(),
+                     [](const Replica* a, const Replica* b) { return a->log_end > b->log_end; });
+    std::vector<BrokerId> preferred;
+    for (const Replica* replica : best) preferred.push_back(replica->id);
+    role_ = Role::resigned;
+    ballots_.clear();
+    replicas_.clear();
+    for (BrokerId voter : preferred) {
+        Message& message = messages_.emplace_back();
+        message.kind = Message::Kind::end_epoch;
+        message.to = voter;
+        message.epoch = state_.epoch;
+        message.preferred = preferred;
+    }
+    timer_ = now.instant +
+             random_within(settings_.election_timeout, scaled(settings_.election_timeout, 2, 1));
+}
+
+// What any message says about leaders and epochs.
+void Quorum::learn(BrokerId leader, LeaderEpoch epoch, Now now) {
+    if (epoch < state_.epoch || epoch < LeaderEpoch(0)) return;
+    const bool names_other = leader >= BrokerId(0) && leader != self_;
+    if (epoch > state_.epoch) {
+        if (names_other) {
+            become_follower(epoch, leader, now);
+        } else {
+            // A node that is told to have led has lost its memory: it votes for nobody there.
+            become_unattached(epoch, leader == self_ ? self_ : no_broker, now);
+        }
+        return;
+    }
+    if (!names_other) return;
+    const bool waits =
+        role_ == Role::unattached ||
+        (state_.leader == no_broker && (role_ == Role::prospective || role_ == Role::candidate));
+    if (waits && (state_.leader == no_broker || state_.leader == leader))
+        become_follower(epoch, leader, now);
+}
+
+void Quorum::lose_leader(Now now) {
+    if (is_voter(self_)) {
+        become_prospective(now);
+    } else {
+        become_unattached(state_.epoch, state_.voted, now);
+    }
+}
+
+// ------------------------------------------------------------------------------------------- time
+
+void Quorum::elapsed(Now now) {
+    if (halted_) return;
+    switch (role_) {
+        case Role::unattached:
+        case Role::resigned:
+            if (timer_ <= now.instant) become_prospective(now);
+            break;
+        case Role::prospective:
+            if (timer_ <= now.instant) {
+                if (knows_other_leader()) {
+                    become_follower(state_.epoch, state_.leader, now);
+                } else {
+                    become_unattached(state_.epoch, state_.voted, now);
+                    timer_ =
+                        now.instant + random_within(Duration(), settings_.election_backoff_max);
+                }
+            } else {
+                count_votes(now);
+                if (role_ == Role::prospective) ask_voters(now);
+            }
+            break;
+        case Role::candidate:
+            if (timer_ <= now.instant) {
+                become_prospective(now);
+            } else {
+                ask_voters(now);
+            }
+            break;
+        case Role::follower:
+            if (timer_ <= now.instant) lose_leader(now);
+            break;
+        case Role::leader:
+            if (check_quorum_at() <= now.instant) {
+                REACHED("leader-resigns-without-a-majority");
+                become_resigned(now);
+            } else {
+                ask_voters(now);
+            }
+            break;
+    }
+}
+
+Instant Quorum::next_timer() const {
+    if (halted_) return Instant::never();
+    Instant next = timer_;
+    if (role_ == Role::leader) next = check_quorum_at();
+    const bool asks =
+        role_ == Role::prospective || role_ == Role::candidate || role_ == Role::leader;
+    for (BrokerId voter : state_.voters) {
+        if (!asks || voter == self_) continue;
+        const auto found = ballots_.find(voter);
+        if (found == ballots_.end()) continue;
+        const Ballot& ballot = found->second;
+        if (ballot.in_flight) continue;
+        if (role_ == Role::leader ||
+            (!ballot.granted && !(role_ == Role::candidate && ballot.rejected)))
+            next = std::min(next, ballot.again);
+    }
+    if (role_ == Role::prospective) {
+        std::size_t granted = 1;
+        for (const auto& [id, ballot] : ballots_) granted += ballot.granted ? 1 : 0;
+        if (granted >= majority()) next = std::min(next, yield_until_);
+    }
+    return next;
+}
+
+// When a leader has gone without the fetches of a majority for too long.
+Instant Quorum::check_quorum_at() const {
+    if (majority() <= 1) return Instant::never();
+    std::vector<Instant> heard;
+    for (const auto& [id, replica] : replicas_)
+        if (is_voter(id)) heard.push_back(replica.last_fetch.value_or(led_since_));
+    std::sort(heard.begin(), heard.end(), std::greater<>());
+    return heard[majority() - 2] + scaled(settings_.fetch_timeout, 3, 2);
+}
+
+// ------------------------------------------------------------------------------------------ votes
+
+void Quorum::send(Message::Kind kind, BrokerId to, bool pre_vote) {
+    Message& message = messages_.emplace_back();
+    message.kind = kind;
+    message.to = to;
+    message.epoch = state_.epoch;
+    if (kind == Message::Kind::vote)
+        message.vote = {self_, directory_, state_.epoch, end(), pre_vote};
+}
+
+// Whatever is due to be said to the other voters, in the role that this node has.
+void Quorum::ask_voters(Now now) {
+    for (BrokerId voter : state_.voters) {
+        if (voter == self_) continue;
+        Ballot& ballot = ballots_[voter];
+        if (ballot.in_flight || ballot.again > now.instant) continue;
+        if (role_ == Role::leader) {
+            // A voter that fetches knows who leads.
+            const Replica& replica = replicas_[voter];
+            const Duration period = scaled(settings_.fetch_timeout, 1, 2);
+            if (replica.last_fetch && *replica.last_fetch + period > now.instant) {
+                ballot.again = *replica.last_fetch + period;
+                continue;
+            }
+            send(Message::Kind::begin_epoch, voter, false);
+        } else {
+            if (ballot.granted || (role_ == Role::candidate && ballot.rejected)) continue;
+            send(Message::Kind::vote, voter, role_ == Role::prospective);
+        }
+        ballot.in_flight = true;
+    }
+}
+
+bool Quorum::may_grant(const VoteAsk& ask) const {
+    if (!is_up_to_date(ask.log_end)) return false;
+    if (ask.pre_vote) {
+        // Who hears from a living leader disturbs it for nobody (KIP-996).
+        if (role_ == Role::follower) return !fetched_;
+        return role_ != Role::leader;
+    }
+    if (role_ != Role::unattached && role_ != Role::prospective) return false;
+    if (state_.voted != no_broker && !SABOTAGED("vote-is-given-twice"))
+        return state_.voted == ask.candidate;
+    return state_.leader == no_broker;
+}
+
+Reply Quorum::vote(const VoteAsk& ask, Now now) {
+    if (halted_) return reply(ErrorCode::broker_not_available);
+    if (ask.epoch < state_.epoch) return reply(ErrorCode::fenced_leader_epoch);
+    if (ask.candidate < BrokerId(0) || ask.candidate == self_ || ask.epoch.value() >= INT32_MAX - 1)
+        return reply(ErrorCode::invalid_request);
+    if (!is_voter(ask.candidate) || !is_voter(self_))
+        return reply(ErrorCode::inconsistent_voter_set);
+    if (ask.epoch > state_.epoch) become_unattached(ask.epoch, no_broker, now);
+    if (!may_grant(ask)) return reply(ErrorCode::none);
+    if (!ask.pre_vote) {
+        REACHED("vote-is-granted");
+        become_unattached(state_.epoch, ask.candidate, now);
+        return reply(ErrorCode::none, true);
+    }
+    if (role_ == Role::prospective) {
+        // Of two that would both be elected one leaves it to the other for a moment.
+        const bool longer = ask.log_end != end();
+        if (longer || ask.candidate < self_)
+            yield_until_ = now.instant + settings_.election_backoff_max;
+    }
+    return reply(ErrorCode::none, true);
+}
+
+void Quorum::replied(const Message& message, const Reply& reply, Now now) {
+    if (halted_) return;
+    const bool current = message.epoch == state_.epoch;
+    const auto found = ballots_.find(message.to);
+    if (current && found != ballots_.end()) {
+        Ballot& ballot = found->second;
+        const bool asked = message.kind == Message::Kind::vote &&
+                           role_ == (message.vote.pre_vote ? Role::prospective : Role::candidate);
+        const bool told = message.kind == Message::Kind::begin_epoch && role_ == Role::leader;
+        if (asked || told) {
+            ballot.in_flight = false;
+            ballot.again = now.instant + random_within(scaled(settings_.election_backoff_max, 1, 2),
+                                                       settings_.election_backoff_max);
+        }
+        if (asked && reply.error == ErrorCode::none) {
+            ballot.granted = reply.granted;
+            ballot.rejected = !reply.granted;
+        }
+        if (told && reply.error == ErrorCode::none)
+            ballot.again = now.instant + scaled(settings_.fetch_timeout, 1, 2);
+    }
+    learn(reply.leader, reply.epoch, now);
+    count_votes(now);
+}
+
+void Quorum::unanswered(const Message& message, Now now) {
+    const auto found = ballots_.find(message.to);
+    if (halted_ || message.epoch != state_.epoch || found == ballots_.end()) return;
+    found->second.in_flight = false;
+    found->second.again = now.instant + settings_.retry_backoff;
+}
+
+void Quorum::count_votes(Now now) {
+    if (role_ != Role::prospective && role_ != Role::candidate) return;
+    std::size_t granted = 1;
+    std::size_t rejected = 0;
+    for (const auto& [id, ballot] : ballots_) {
+        granted += ballot.granted ? 1 : 0;
+        rejected += ballot.rejected ? 1 : 0;
+    }
+    const bool lost = rejected > state_.voters.size() - majority();
+    if (granted >= majority()) {
+        if (role_ == Role::candidate) {
+            become_leader(now);
+        } else if (yield_until_ <= now.instant) {
+            become_candidate(now);
+        }
+    } else if (lost && role_ == Role::candidate) {
+        timer_ = std::min(timer_, now.instant + random_within(Duration::milliseconds(1),
+                                                              settings_.election_backoff_max));
+    } else if (lost && knows_other_leader()) {
+        REACHED("pre-vote-protects-a-leader");
+        become_follower(state_.epoch, state_.leader, now);
+    }
+}
+
+Reply Quorum::begin_epoch(BrokerId leader, LeaderEpoch epoch, Now now) {
+    if (halted_) return reply(ErrorCode::broker_not_available);
+    if (epoch < state_.epoch) return reply(ErrorCode::fenced_leader_epoch);
+    const bool contradicts =
+        epoch == state_.epoch && state_.leader != no_broker && state_.leader != leader;
+    if (leader < BrokerId(0) || leader == self_ || contradicts)
+        return reply(ErrorCode::invalid_request);
+    learn(leader, epoch, now);
+    // The leader that was thought to be gone speaks.
+    if (role_ == Role::prospective) become_follower(epoch, leader, now);
+    return reply(ErrorCode::none);
+}
+
+Reply Quorum::end_epoch(BrokerId leader, LeaderEpoch epoch, const std::vector<BrokerId>& preferred,
+                        Now now) {
+    if (halted_) return reply(ErrorCode::broker_not_available);
+    if (epoch < state_.epoch) return reply(ErrorCode::fenced_leader_epoch);
+    if (leader < BrokerId(0) || leader == self_) return reply(ErrorCode::invalid_request);
+    learn(leader, epoch, now);
+    if (role_ != Role::follower || state_.leader != leader) return reply(ErrorCode::none);
+    fetched_ = false;
+    const auto position = std::find(preferred.begin(), preferred.end(), self_) - preferred.begin();
+    if (position == 0) {
+        lose_leader(now);
+    } else {
+        timer_ =
+            std::min(timer_, now.instant + scaled(settings_.election_backoff_max, position, 1));
+    }
+    return reply(ErrorCode::none);
+}
+
+void Quorum::leader_died(LeaderEpoch epoch, Now now) {
+    if (halted_ || role_ != Role::follower || epoch != state_.epoch) return;
+    REACHED("leader-is-known-to-be-dead");
+    lose_leader(now);
+}
+
+// ------------------------------------------------------------------------------------ replication
+
+FetchReply Quorum::answer(const FetchAsk& ask) const {
+    FetchReply answer;
+    const Reply known = reply(ErrorCode::none);
+    answer.leader = known.leader;
+    answer.epoch = known.epoch;
+    answer.log_start = log_start_;
+    if (halted_) {
+        answer.error = ErrorCode::broker_not_available;
+    } else if (ask.epoch < state_.epoch) {
+        answer.error = ErrorCode::fenced_leader_epoch;
+    } else if (ask.epoch > state_.epoch) {
+        answer.error = ErrorCode::unknown_leader_epoch;
+    } else if (role_ != Role::leader) {
+        answer.error = ErrorCode::not_leader_or_follower;
+    }
+    if (answer.error != ErrorCode::none) return answer;
+    // Before its own first record is committed a leader does not know how far others had come.
+    if (high_watermark_ > epoch_start_) answer.high_watermark = high_watermark_;
+    const OffsetAndEpoch from = ask.from;
+    if (snapshot_ && (from.offset < log_start_ || from.epoch < snapshot_->epoch ||
+                      (from.offset == log_start_ && from.epoch != snapshot_->epoch))) {
+        answer.snapshot = snapshot_;
+        return answer;
+    }
+    const OffsetAndEpoch ours = epochs_.end_of(from.epoch, log_end_);
+    const bool diverges = ours.epoch != from.epoch || ours.offset < from.offset;
+    if (diverges && !SABOTAGED("divergence-goes-unnoticed")) answer.diverging = ours;
+    return answer;
+}
+
+FetchReply Quorum::fetch(const FetchAsk& ask, Now now) {
+    const FetchReply first = answer(ask);
+    const bool member = ask.replica >= BrokerId(0) && ask.replica != self_;
+    if (first.error != ErrorCode::none || !member) return first;
+    if (!replicas_.contains(ask.replica) && replicas_.size() >= most_replicas) return first;
+    Replica& replica = replicas_[ask.replica];
+    replica.id = ask.replica;
+    replica.directory = ask.directory;
+    if (!first.snapshot && !first.diverging) {
+        if (ask.from.offset >= log_end_) {
+            replica.last_caught_up = now.wall;
+        } else if (replica.leader_end >= Offset(0) && ask.from.offset >= replica.leader_end) {
+            replica.last_caught_up = replica.last_fetch_wall;
+        }
+        replica.log_end = ask.from.offset;
+    }
+    replica.last_fetch = now.instant;
+    replica.last_fetch_wall = now.wall;
+    replica.leader_end = log_end_;
+    count_fetches();
+    // What this fetch vouches for may be what it asks for.
+    return answer(ask);
+}
+
+void Quorum::count_fetches() {
+    if (role_ != Role::leader) return;
+    std::vector<Offset> ends;
+    for (BrokerId voter : state_.voters)
+        ends.push_back(voter == self_ ? durable_end_ : replicas_[voter].log_end);
+    std::sort(ends.begin(), ends.end(), std::greater<>());
+    std::size_t enough = majority();
+    if (SABOTAGED("commit-without-a-majority") && enough > 1) --enough;
+    const Offset reached = ends[enough - 1];
+    // An epoch commits what came before it with its own first record, not earlier.
+    if (reached > epoch_start_ || SABOTAGED("commit-of-earlier-epochs"))
+        high_watermark_ = std::max(high_watermark_, reached);
+}
+
+std::optional<FetchAsk> Quorum::next_fetch() const {
+    if (halted_) return std::nullopt;
+    const bool searches = role_ == Role::unattached && !is_voter(self_);
+    if (role_ != Role::follower && !searches) return std::nullopt;
+    // The offset of a voter's fetch counts as its share of the majority.
+    if (is_voter(self_) && durable_end_ < log_end_ &&
+        !SABOTAGED("fetch-vouches-for-what-is-not-durable"))
+        return std::nullopt;
+    return FetchAsk{self_, directory_, state_.epoch, end(), high_watermark_};
+}
+
+Status Quorum::fetched(const FetchAsk& ask, const FetchReply& reply, Now now) {
+    if (halted_) return {};
+    if (reply.error != ErrorCode::none) {
+        const bool from_our_leader = role_ == Role::follower && reply.epoch == state_.epoch &&
+                                     reply.leader == no_broker && ask.epoch == state_.epoch;
+        if (reply.error == ErrorCode::not_leader_or_follower && from_our_leader) {
+            lose_leader(now);
+        } else {
+            learn(reply.leader, reply.epoch, now);
+        }
+        return {};
+    }
+    learn(reply.leader, reply.epoch, now);
+    if (reply.epoch != state_.epoch || ask.epoch != state_.epoch || reply.leader != state_.leader)
+        return {};
+    if (role_ == Role::prospective) become_follower(state_.epoch, state_.leader, now);
+    if (role_ != Role::follower) return {};
+    fetched_ = true;
+    timer_ = now.instant + settings_.fetch_timeout;
+    // The log went on since, or was cut: the answer is to a question of yesterday.
+    if (reply.snapshot || (ask.from != end() && !SABOTAGED("late-answers-are-believed"))) return {};
+    if (reply.diverging) {
+        REACHED("metadata-log-is-truncated");
+        const OffsetAndEpoch ours = epochs_.end_of(reply.diverging->epoch, log_end_);
+        // Where the leader has records of an epoch that is not here, its offset says nothing about
+        // our batches: the end of our own last epoch before that one is tried next.
+        const Offset cut = ours.epoch == reply.diverging->epoch
+                               ? std::min(ours.offset, reply.diverging->offset)
+                               : ours.offset;
+        if (cut < high_watermark_)
+            return Error{
+                ErrorCode::unknown_server_error,
+                "the leader of the metadata quorum, node " + std::to_string(reply.leader.value()) +
+                    ", has another log from offset " + std::to_string(cut.value()) +
+                    " on, but everything below " + std::to_string(high_watermark_.value()) +
+                    " is committed here; do the nodes belong to one cluster?"};
+        if (cut >= log_end_) return {};
+        ASSERT(batches_.empty(), "what was handed out is appended before the next answer is read");
+        log_end_ = cut;
+        durable_end_ = std::min(durable_end_, cut);
+        epochs_.truncate(cut);
+        truncate_to_ = cut;
+        return {};
+    }
+    PABAL_TRY(append_fetched(reply.records));
+    if (reply.high_watermark >= Offset(0))
+        high_watermark_ = std::max(high_watermark_, std::min(reply.high_watermark, log_end_));
     return {};
+}
+
+// The leader's batches, as far as they are whole.
+Status Quorum::append_fetched(const Bytes& records) {
+    record::BatchWalker walker(records);
+    for (;;) {
+        const std::size_t begin = walker.position();
+        PABAL_TRY_ASSIGN(const auto batch, walker.next());
+        if (!batch) return {};
+        // Metadata is never compacted: its batches follow one another without a gap.
+        if (batch->base_offset() != log_end_ || batch->leader_epoch() < epochs_.last() ||
+            batch->leader_epoch() > state_.epoch || !batch->crc_is_right())
+            return {};
+        epochs_.append(batch->leader_epoch(), log_end_);
+        batches_.push_back(
+            {batch->base_offset(), batch->last_offset(), records.slice(begin, batch->size())});
+        log_end_ = batch->next_offset();
+    }
+}
+
+void Quorum::snapshot_loaded(OffsetAndEpoch snapshot, Now now) {
+    REACHED("metadata-snapshot-is-fetched");
+    snapshot_ = snapshot;
+    log_start_ = log_end_ = durable_end_ = snapshot.offset;
+    epochs_ = EpochHistory();
+    epochs_.begin_at(snapshot);
+    high_watermark_ = std::max(high_watermark_, snapshot.offset);
+    if (role_ == Role::follower) timer_ = now.instant + settings_.fetch_timeout;
+}
+
+void Quorum::snapshot_taken(OffsetAndEpoch snapshot) {
+    snapshot_ = snapshot;
+    log_start_ = std::max(log_start_, snapshot.offset);
+    epochs_.begin_at(snapshot);
 }
 
 Result<Offset> Quorum::propose(const std::vector<Bytes>& records, WallTime now) {
     ASSERT(!records.empty(), "a proposal holds records");
-    if (role_ != Role::leader)
+    if (role_ != Role::leader || halted_)
         return Error{ErrorCode::not_leader_or_follower,
                      "this node does not lead the metadata quorum"};
     record::BatchOptions options;
@@ -105,32 +698,64 @@ Result<Offset> Quorum::propose(const std::vector<Bytes>& records, WallTime now) 
     return log_end_ - 1;
 }
 
-void Quorum::durable(LeaderEpoch epoch, Offset log_end) {
-    if (role_ != Role::leader || epoch != state_.epoch) return;
-    ASSERT(log_end <= log_end_, "the log ends where the leader appended last");
-    // An epoch commits what came before it with its own first record, not earlier.
-    if (log_end > epoch_start_) high_watermark_ = std::max(high_watermark_, log_end);
+void Quorum::durable(Offset log_end) {
+    ASSERT(log_end <= log_end_, "nothing beyond the log's end is durable");
+    durable_end_ = std::max(durable_end_, log_end);
+    count_fetches();
 }
 
-void Quorum::refused(Offset log_end) {
+void Quorum::refused(Offset log_end, Now now) {
     ASSERT(batches_.empty() && log_end >= high_watermark_ && log_end <= log_end_,
            "what was committed is never refused");
     log_end_ = log_end;
+    epochs_.truncate(log_end);
+    if (role_ == Role::leader && log_end_ <= epoch_start_) become_resigned(now);
 }
 
-void Quorum::resign() {
+void Quorum::resign(Now now) {
+    if (role_ == Role::leader && !halted_) become_resigned(now);
+}
+
+void Quorum::halt() {
+    halted_ = true;
     role_ = Role::resigned;
     batches_.clear();
+    messages_.clear();
 }
 
 Ready Quorum::take_ready() {
     Ready ready;
     if (state_unsaved_) ready.state = state_;
     state_unsaved_ = false;
-    ready.batches = std::move(batches_);
-    batches_.clear();
+    ready.truncate_to = std::exchange(truncate_to_, std::nullopt);
+    ready.batches = std::exchange(batches_, {});
+    ready.messages = std::exchange(messages_, {});
     ready.high_watermark = high_watermark_;
     return ready;
+}
+
+std::vector<Replica> Quorum::replicas(Now now) const {
+    std::vector<Replica> all;
+    if (role_ != Role::leader) return all;
+    bool told = false;
+    auto tell_self = [&] {
+        Replica own;
+        own.id = self_;
+        own.directory = directory_;
+        own.log_end = log_end_;
+        own.last_fetch = now.instant;
+        own.last_fetch_wall = own.last_caught_up = now.wall;
+        all.push_back(own);
+        told = true;
+    };
+    for (const auto& [id, replica] : replicas_) {
+        if (!told && self_ < id) tell_self();
+        const bool gone = !is_voter(id) && replica.last_fetch &&
+                          *replica.last_fetch + observer_lifetime < now.instant;
+        if (!gone) all.push_back(replica);
+    }
+    if (!told) tell_self();
+    return all;
 }
 
 }  // namespace pabal::raft

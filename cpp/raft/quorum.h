@@ -1,47 +1,71 @@
-// KRaft (KIP-595): the quorum that decides what stands in the metadata log. A pure machine: calls
-// say what happened and when, `take_ready` says what to do: make `state` durable, append `batches`,
-// make them durable, then act on `high_watermark`. The caller reports back with `durable`.
+// KRaft: the quorum that decides what stands in the metadata log (KIP-595), its pre-vote (KIP-996)
+// and its snapshots (KIP-630). A pure machine of one node, voter or observer: calls say what
+// happened and when; take_ready() says what to do, in the order of its fields. The caller owns the
+// log and the network, and reports back.
 //
-// Serves a quorum of one voter: itself. The roles and what leads from one to the other:
+// The roles and what leads from one to the other. E is the epoch; any message with a larger E leads
+// to `follower` if it names a leader, else to `unattached`, in that E.
 //
-//   unattached  knows an epoch and no leader        start
-//     -> candidate  the election timeout passed, or the node is the only voter
-//   candidate   votes for itself in the next epoch
-//     -> leader     a majority of the voters granted: with one voter, at once
-//   leader      appends in its epoch; the high watermark follows what is durable
-//     -> resigned   the node shuts down
-//   resigned    does nothing until the process ends
+//   unattached   in E; knows no leader; may have voted in E
+//     -> unattached   it grants its vote in E to another
+//     -> follower     it learns who leads E
+//     -> prospective  the election timeout passed (voters only)
+//   prospective  asks whether it would get votes in E+1, and changes nothing by that
+//     -> candidate    a majority would
+//     -> follower     the election timeout passed and a leader of E was known, or is now
+//     -> unattached   the election timeout passed, or it granted its vote in E to another
+//   candidate    in a new E, for which it voted for itself, durably, before it asks others
+//     -> leader       a majority granted their votes; the only voter needs no other
+//     -> follower     another leads E
+//     -> prospective  it can win no more and waited a while, or the election timeout passed
+//   leader       appends in E; commits what a majority has durably, from its own E on
+//     -> resigned     the node stops, or no majority fetched for one and a half fetch timeouts
+//   follower     fetches from the leader of E
+//     -> prospective  nothing was fetched for the fetch timeout, the leader resigned, or there is
+//                     evidence that its process is dead (voters; an observer -> unattached)
+//   resigned     led E, grants pre-votes only
+//     -> prospective  the election timeout passed
 #pragma once
 
 #include <cstdint>
+#include <map>
 #include <optional>
-#include <string>
 #include <string_view>
 #include <vector>
 
 #include "base/bytes.h"
 #include "base/ids.h"
+#include "base/prng.h"
 #include "base/result.h"
 #include "base/time.h"
+#include "raft/epoch_history.h"
+#include "raft/message.h"
+#include "raft/quorum_state.h"
 
 namespace pabal::raft {
 
-enum class Role { unattached, candidate, leader, resigned };
+enum class Role { unattached, prospective, candidate, leader, follower, resigned };
 std::string_view name(Role role);
 
-// What a node must remember across restarts: the file quorum-state (version 0 of its data, which
-// goes with kraft.version 0: static voters).
-struct QuorumState {
-    LeaderEpoch epoch{0};
-    BrokerId leader = no_broker;
-    BrokerId voted = no_broker;
-    std::vector<BrokerId> voters;
+struct Settings {
+    Duration election_timeout = Duration::milliseconds(300);
+    Duration fetch_timeout = Duration::milliseconds(1000);
+    Duration election_backoff_max = Duration::milliseconds(50);
+    Duration retry_backoff = Duration::milliseconds(20);
+};
 
-    bool operator==(const QuorumState&) const = default;
-    // Kafka's JSON.
-    std::string text() const;
-    // INVALID_CONFIG says what is wrong. Version 1 of the data (kraft.version 1) is read too.
-    static Result<QuorumState> parse(std::string_view text);
+struct Now {
+    Instant instant;
+    WallTime wall;
+};
+
+// As the node found its disk.
+struct Found {
+    std::optional<QuorumState> state;  // None on a fresh disk.
+    std::vector<EpochStart> epochs;    // Of the log, ascending.
+    Offset log_start{0};
+    Offset log_end{0};
+    std::optional<OffsetAndEpoch> snapshot;  // The newest one.
 };
 
 struct AppendedRecords {
@@ -51,49 +75,161 @@ struct AppendedRecords {
 };
 
 struct Ready {
-    // Durable before anything else of this Ready takes effect.
+    // Durable before `messages` leave, and before the answer leaves that the same call gave.
     std::optional<QuorumState> state;
+    // The log is cut off here first.
+    std::optional<Offset> truncate_to;
     // To be appended, in order, then made durable, then reported with `durable`.
     std::vector<AppendedRecords> batches;
-    // The first offset that is not committed; never goes back.
+    std::vector<Message> messages;
+    // The first offset that is not committed. Invariant: high-watermark-monotonic.
     Offset high_watermark{0};
+};
+
+// A member of the quorum as its leader sees it.
+struct Replica {
+    BrokerId id;
+    DirectoryId directory;
+    Offset log_end{-1};  // -1 until it has fetched from this leader.
+    std::optional<Instant> last_fetch;
+    WallTime last_fetch_wall;
+    WallTime last_caught_up;  // When it last had what the leader had.
+    Offset leader_end{-1};    // Of the leader's log at its last fetch.
 };
 
 class Quorum {
 public:
-    explicit Quorum(BrokerId self) : self_(self) {}
+    // `directory` may stay all zero.
+    Quorum(BrokerId self, DirectoryId directory, Settings settings, Prng random);
 
-    // As the node found its disk: the saved state (none on a fresh one), the end of its log, and
-    // the last epoch in it. INCONSISTENT_VOTER_SET if this node is not the only voter.
-    Status start(std::optional<QuorumState> saved, Offset log_end, LeaderEpoch last_epoch);
-    // Stands for election in the next epoch. The first batch of the epoch is its LeaderChange.
-    Status stand(WallTime now);
+    // Takes part from here on. An empty set of voters makes an observer that does not know them.
+    // The only voter leads at once. INCONSISTENT_VOTER_SET if the directory belongs to a quorum
+    // with other voters.
+    Status start(Found found, std::vector<BrokerId> voters, Now now);
+
+    // Time passes; call it at next_timer() at the latest.
+    void elapsed(Now now);
+    // Never() if nothing will happen by itself.
+    Instant next_timer() const;
+
+    // Requests of other members, and the answers to them.
+    Reply vote(const VoteAsk& ask, Now now);
+    Reply begin_epoch(BrokerId leader, LeaderEpoch epoch, Now now);
+    Reply end_epoch(BrokerId leader, LeaderEpoch epoch, const std::vector<BrokerId>& preferred,
+                    Now now);
+    // Without the records, which the caller reads from its log below log_end(). Where nothing is
+    // new for the replica, the caller may hold the answer back, and make another later.
+    FetchReply fetch(const FetchAsk& ask, Now now);
+    // The answer to a fetch that was heard of before.
+    FetchReply answer(const FetchAsk& ask) const;
+
+    // What came of a message, or that no answer came.
+    void replied(const Message& message, const Reply& reply, Now now);
+    void unanswered(const Message& message, Now now);
+
+    // What to fetch next: nothing while the log is not durable that the fetch would vouch for. The
+    // leader is leader(); an observer that knows none asks any voter.
+    std::optional<FetchAsk> next_fetch() const;
+    // What came of it. An error means that this node's log cannot be what it was: it must stop.
+    Status fetched(const FetchAsk& ask, const FetchReply& reply, Now now);
+    // The process of the leader is dead: its connection ended and its port refuses another.
+    void leader_died(LeaderEpoch epoch, Now now);
+    // The log was replaced by that snapshot of the leader.
+    void snapshot_loaded(OffsetAndEpoch snapshot, Now now);
+    // The log begins with this snapshot of our own now.
+    void snapshot_taken(OffsetAndEpoch snapshot);
+
     // The leader appends `records` as one batch; its last offset. NOT_LEADER_OR_FOLLOWER elsewhere.
     Result<Offset> propose(const std::vector<Bytes>& records, WallTime now);
-    // The state handed out by take_ready, and the log below `log_end`, survive a loss of power.
-    void durable(LeaderEpoch epoch, Offset log_end);
+    // The log below `log_end` survives a loss of power.
+    void durable(Offset log_end);
     // The last batches handed out could not be written and do not stand: the log ends at `log_end`.
-    void refused(Offset log_end);
-    void resign();
+    // A leader whose epoch could not begin resigns.
+    void refused(Offset log_end, Now now);
+    // The leader steps down and names successors; nobody else does anything.
+    void resign(Now now);
+    // Does nothing any more, until the process ends.
+    void halt();
 
     Ready take_ready();
 
     Role role() const { return role_; }
     LeaderEpoch epoch() const { return state_.epoch; }
-    BrokerId leader() const { return role_ == Role::leader ? self_ : no_broker; }
+    // Of this epoch; no_broker if it is not known.
+    BrokerId leader() const {
+        return role_ == Role::leader || role_ == Role::follower ? state_.leader : no_broker;
+    }
+    Offset log_start() const { return log_start_; }
     Offset log_end() const { return log_end_; }
     Offset high_watermark() const { return high_watermark_; }
     const QuorumState& state() const { return state_; }
+    const std::vector<BrokerId>& voters() const { return state_.voters; }
+    bool is_voter(BrokerId id) const;
+    // The leader's view, itself included; empty elsewhere. Ordered by id.
+    std::vector<Replica> replicas(Now now) const;
 
 private:
-    BrokerId self_;
+    // What another voter said to this prospective or candidate, or owes this leader.
+    struct Ballot {
+        bool granted = false;
+        bool rejected = false;
+        bool in_flight = false;
+        Instant again;  // When to ask (again).
+    };
+
+    bool alone() const { return state_.voters.size() == 1 && is_voter(self_); }
+    std::size_t majority() const { return state_.voters.size() / 2 + 1; }
+    OffsetAndEpoch end() const { return {log_end_, epochs_.last()}; }
+    bool is_up_to_date(const OffsetAndEpoch& other) const;
+    bool knows_other_leader() const;
+    bool may_grant(const VoteAsk& ask) const;
+    void send(Message::Kind kind, BrokerId to, bool pre_vote);
+    Duration random_within(Duration least, Duration most);
+    Reply reply(ErrorCode error, bool granted = false) const;
+
+    void enter(LeaderEpoch epoch, BrokerId leader, BrokerId voted);
+    void become_unattached(LeaderEpoch epoch, BrokerId voted, Now now);
+    void become_follower(LeaderEpoch epoch, BrokerId leader, Now now);
+    void become_prospective(Now now);
+    void become_candidate(Now now);
+    void become_leader(Now now);
+    void become_resigned(Now now);
+    void learn(BrokerId leader, LeaderEpoch epoch, Now now);
+    void lose_leader(Now now);
+    void ask_voters(Now now);
+    void count_votes(Now now);
+    void count_fetches();
+    Instant check_quorum_at() const;
+    Status append_fetched(const Bytes& records);
+
+    const BrokerId self_;
+    const DirectoryId directory_;
+    const Settings settings_;
+    Prng random_;
+
     Role role_ = Role::unattached;
+    bool halted_ = false;
     QuorumState state_;
     bool state_unsaved_ = false;
+
+    Offset log_start_{0};
     Offset log_end_{0};
-    Offset epoch_start_{0};     // Where this leader's epoch begins in the log.
-    Offset high_watermark_{0};  // Invariant: high-watermark-monotonic.
+    Offset durable_end_{0};
+    EpochHistory epochs_;
+    std::optional<OffsetAndEpoch> snapshot_;
+    Offset high_watermark_{0};
+
+    Instant timer_ = Instant::never();  // Of the role.
+    Instant yield_until_;               // A prospective leaves a better one the candidacy.
+    bool fetched_ = false;              // A follower has fetched from its leader, who lives.
+    std::map<BrokerId, Ballot> ballots_;
+    std::map<BrokerId, Replica> replicas_;  // Of the leader, without itself.
+    Instant led_since_;
+    Offset epoch_start_{0};  // Where this leader's epoch begins in the log.
+
+    std::optional<Offset> truncate_to_;
     std::vector<AppendedRecords> batches_;
+    std::vector<Message> messages_;
 };
 
 }  // namespace pabal::raft

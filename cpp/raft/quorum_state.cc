@@ -1,7 +1,7 @@
 #include <charconv>
 #include <optional>
 
-#include "raft/quorum.h"
+#include "raft/quorum_state.h"
 
 namespace pabal::raft {
 namespace {

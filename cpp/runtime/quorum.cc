@@ -40,7 +40,7 @@ Quorum::Quorum(io::Ports ports, QuorumOptions options)
       options_(std::move(options)),
       directory_(options_.directory + "/__cluster_metadata-0"),
       mark_(&ports_.disk, directory_),
-      machine_(options_.node_id) {}
+      machine_(options_.node_id, DirectoryId(), raft::Settings(), ports_.random.fork("raft")) {}
 
 Quorum::~Quorum() = default;
 
@@ -54,9 +54,18 @@ void Quorum::on_failure(std::function<void(IoError)> action) {
     failure_action_ = std::move(action);
 }
 
+raft::Now Quorum::now() const {
+    return {ports_.clock.now(), ports_.clock.wall_now()};
+}
+
 bool Quorum::is_leader() const {
     return machine_.role() == raft::Role::leader;
 }
+// The only voter speaks to itself.
+std::optional<io::Address> Quorum::leader_address() const {
+    return std::nullopt;
+}
+
 BrokerId Quorum::leader() const {
     return machine_.leader();
 }
@@ -105,10 +114,7 @@ IoStatus Quorum::open() {
         return {};
     }));
     fresh_ = !latest_snapshot_ && log_->log_end_offset() == Offset(0);
-    LeaderEpoch last_epoch = log_->latest_epoch().value_or(LeaderEpoch(0));
-    if (latest_snapshot_) last_epoch = std::max(last_epoch, latest_snapshot_->epoch);
-    auto started = machine_.start(std::move(saved), log_->log_end_offset(), last_epoch);
-    if (!started.ok()) return at(directory_, started.error());
+    saved_ = std::move(saved);
     return {};
 }
 
@@ -224,7 +230,23 @@ IoStatus Quorum::read(Offset from, Offset to,
 }
 
 Status Quorum::start() {
-    PABAL_TRY(machine_.stand(ports_.clock.wall_now()));
+    raft::Found found;
+    found.state = std::move(saved_);
+    found.log_start = log_->log_start_offset();
+    found.log_end = log_->log_end_offset();
+    if (latest_snapshot_)
+        found.snapshot = raft::OffsetAndEpoch{latest_snapshot_->end_offset, latest_snapshot_->epoch};
+    // From the last epoch back to the first.
+    for (auto epoch = log_->latest_epoch(); epoch;) {
+        const auto earlier = log_->end_of_epoch(*epoch - 1);
+        const bool first = !earlier || earlier->epoch >= *epoch;
+        found.epochs.push_back({*epoch, first ? found.log_start : earlier->end_offset});
+        epoch.reset();
+        if (!first) epoch = earlier->epoch;
+    }
+    std::reverse(found.epochs.begin(), found.epochs.end());
+    auto started = machine_.start(std::move(found), {options_.node_id}, now());
+    if (!started.ok()) return Error{started.error().code, directory_ + ": " + started.error().message};
     log_->assign_epoch(machine_.epoch());
     auto appended = append_ready(machine_.log_end() - 1);
     if (!appended.ok()) return appended.error();
@@ -249,7 +271,7 @@ Result<Offset> Quorum::append_ready(Result<Offset> last) {
     for (const raft::AppendedRecords& appended : ready.batches) {
         auto end = log_->append_as_follower(appended.batch, ports_.clock.wall_now());
         if (!end.ok()) {
-            machine_.refused(appended.base_offset);
+            machine_.refused(appended.base_offset, now());
             if (!log_->usable()) fail(IoError{0, directory_ + ": " + end.error().message});
             return Error{ErrorCode::kafka_storage_error,
                          "the metadata log refused the change: " + end.error().message};
@@ -264,7 +286,6 @@ struct Quorum::Sync {
     std::string directory;
     std::optional<raft::QuorumState> state;
     std::string parent;  // Empty if its entries are durable already.
-    LeaderEpoch epoch;
     Offset end{0};
     log::LogFlush flush;
     IoStatus outcome;
@@ -310,7 +331,6 @@ io::Task<void> Quorum::sync_until_done() {
         sync.directory = directory_;
         sync.state = std::exchange(unsaved_state_, std::nullopt);
         if (std::exchange(new_directory_, false)) sync.parent = options_.directory;
-        sync.epoch = machine_.epoch();
         sync.end = machine_.log_end();
         sync.flush = std::move(prepared).value();
         io::Disk* disk = &ports_.disk;
@@ -327,7 +347,7 @@ io::Task<void> Quorum::sync_until_done() {
         log_->flushed(sync.flush);
         durable_end_ = sync.end;
         const Offset before = machine_.high_watermark();
-        machine_.durable(sync.epoch, sync.end);
+        machine_.durable(sync.end);
         if (machine_.high_watermark() > before && commit_action_)
             commit_action_(machine_.high_watermark());
     }
@@ -339,7 +359,7 @@ void Quorum::fail(IoError error) {
     if (failed_) return;
     failed_ = true;
     failure_ = error;
-    machine_.resign();
+    machine_.halt();
     if (failure_action_) failure_action_(std::move(error));
 }
 
@@ -400,7 +420,7 @@ io::Task<void> Quorum::drain() {
 io::Task<void> Quorum::stop() {
     co_await drain();
     stopped_ = true;
-    machine_.resign();
+    machine_.halt();
     if (!log_ || failed_) co_return;
     log::PartitionLog* log = log_.get();
     const WallTime now = ports_.clock.wall_now();
@@ -414,7 +434,7 @@ io::Task<void> Quorum::stop() {
 io::Task<void> Quorum::kill() {
     stopped_ = true;
     failed_ = true;  // The sync under way is the last.
-    machine_.resign();
+    machine_.halt();
     co_await drain();
 }
 

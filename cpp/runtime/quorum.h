@@ -106,6 +106,8 @@ public:
     bool is_leader() const;
     BrokerId leader() const;
     LeaderEpoch epoch() const;
+    // The controllers' listener of the leader; nothing while none is known.
+    std::optional<io::Address> leader_address() const;
     Offset high_watermark() const;  // The first offset that is not committed.
     Offset log_start_offset() const;
     Offset log_end_offset() const;
@@ -113,6 +115,7 @@ public:
 
 private:
     struct Sync;
+    raft::Now now() const;
     IoStatus open_log();
     IoStatus find_snapshot();
     Result<Offset> append_ready(Result<Offset> last);
@@ -127,6 +130,7 @@ private:
     std::string directory_;
     SyncedMark mark_;  // Written on the disk pool, by one sync at a time.
     raft::Quorum machine_;
+    std::optional<raft::QuorumState> saved_;  // As open() found it.
     std::unique_ptr<log::PartitionLog> log_;
     bool fresh_ = false;
     std::optional<metadata::SnapshotId> latest_snapshot_;
