@@ -9,6 +9,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable
+from typing import Any
 
 from benchmarks.clusters import BROKERS, PATIENCE, Cluster, cluster_makers, wait_until
 from benchmarks.report import Report
@@ -55,11 +56,11 @@ class Acknowledgements:
             self._producer.poll(0.001)
         self._producer.flush(PATIENCE)
 
-    def _delivered(self, error: object, message: object) -> None:
+    def _delivered(self, error: object, message: Any) -> None:
         if error is not None:
             self.failures.append(str(error))
         else:
-            self._times[message.partition()].append(time.perf_counter())  # type: ignore[attr-defined]
+            self._times[message.partition()].append(time.perf_counter())
 
     def flows(self, partitions: list[int], since: float) -> bool:
         """Whether each has been acknowledged some time after ``since``, and goes on."""
@@ -96,7 +97,8 @@ def leaders(servers: str) -> dict[int, int]:
 
 def gap(cluster: Cluster, victim: int, end: Callable[[int], None]) -> tuple[float, int]:
     """Seconds without an acknowledgement of what ``victim`` led, and how many records failed."""
-    led = [index for index, leader in leaders(cluster.bootstrap_servers).items() if leader == victim]
+    found = leaders(cluster.bootstrap_servers)
+    led = [index for index, leader in found.items() if leader == victim]
     assert led, f"broker {victim} leads nothing"
     traffic = Acknowledgements(cluster.bootstrap_servers)
     try:

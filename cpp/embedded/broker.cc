@@ -39,8 +39,8 @@ struct Broker::Parts {
         ports.shard().run([&] {
             io::Ports& all = ports.ports();
             if (options.world) {
-                network = options.world->wires->network_of(config.node_id(), all.network,
-                                                           all.clock);
+                network =
+                    options.world->wires->network_of(config.node_id(), all.network, all.clock);
             }
             io::Network& reached = network ? static_cast<io::Network&>(*network) : all.network;
             node = std::make_unique<node::Node>(

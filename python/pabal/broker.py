@@ -12,7 +12,7 @@ from pabal import _core
 from pabal.duration import Duration, seconds
 from pabal.process import ServerProcess
 
-__all__ = ["Broker", "Isolation"]
+__all__ = ["Broker"]
 
 Isolation = Literal["thread", "process"]
 

@@ -147,10 +147,10 @@ class Cluster:
         self._admin_client: _core.Admin | None = None
         self._closed = False
         self._properties = {**_cluster_properties(brokers), **properties}
-        self._brokers: tuple[Broker, ...] = ()
+        self._brokers = tuple(
+            self._new_broker(index, is_controller=True) for index in range(brokers)
+        )
         try:
-            for index in range(brokers):
-                self._new_broker(index, is_controller=True)
             if brokers > 1:
                 for broker in self._brokers:
                     broker._config.setdefault("controller.quorum.voters", self._voters())
@@ -171,7 +171,6 @@ class Cluster:
         )
         for port in (broker._port, broker._controller_port):
             self._world.place(broker_id, port.number)
-        self._brokers = (*self._brokers, broker)
         return broker
 
     def _run(self, properties: Mapping[str, str]) -> _Runner:
@@ -305,6 +304,7 @@ class Cluster:
         self._check_open()
         added = self._new_broker(len(self._brokers), is_controller=False)
         added._config.setdefault("controller.quorum.voters", self._voters())
+        self._brokers = (*self._brokers, added)
         added.start(timeout=timeout)
         self._close_admin()  # It learns of the new address when it is made again.
         return added

@@ -1,7 +1,7 @@
 // acked-never-lost: what was acknowledged is found again at its offset, as far as the flush policy
 // promises: after a kill all of it; after a loss of power all that was synced, which is everything
-// of a topic with flush.messages=1 and everything acknowledged before a clean shutdown. In a cluster
-// this holds of acks=all whoever leads.
+// of a topic with flush.messages=1 and everything acknowledged before a clean shutdown. In a
+// cluster this holds of acks=all whoever leads.
 #include <map>
 
 #include "sim/checkers/checker.h"

@@ -47,8 +47,7 @@ private:
                 ++right;
             } else {
                 violated(who + ": they differ at offset " +
-                         std::to_string(
-                             std::max(left->base_offset, right->base_offset).value()));
+                         std::to_string(std::max(left->base_offset, right->base_offset).value()));
                 return;
             }
         }

@@ -13,8 +13,7 @@ constexpr int metadata_version = 12;
 }  // namespace
 
 Route::Route(io::Clock& clock, io::Network& network, std::vector<std::string> hosts,
-             std::string client_id, Prng random,
-             std::function<void(const Partition&, Leader)> told)
+             std::string client_id, Prng random, std::function<void(const Partition&, Leader)> told)
     : random_(random), told_(std::move(told)) {
     for (auto& host : hosts) {
         brokers_.push_back(std::make_unique<WireClient>(

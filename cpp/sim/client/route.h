@@ -28,8 +28,7 @@ class Route {
 public:
     // `told` hears whom an answer of Metadata names as a leader.
     Route(io::Clock& clock, io::Network& network, std::vector<std::string> hosts,
-          std::string client_id, Prng random,
-          std::function<void(const Partition&, Leader)> told);
+          std::string client_id, Prng random, std::function<void(const Partition&, Leader)> told);
 
     // For what every broker can be asked: the same one, until a request to it failed.
     WireClient& any();

@@ -1,10 +1,9 @@
-// A run of several brokers. Clients write whoever dies; a keeper brings each broker up again that is
-// down. At last nothing fails any more: all replicas have to come in sync, all clients forward and
-// to rest, all brokers to stop, and what each holds on its disk must be the same.
+// A run of several brokers. Clients write whoever dies; a keeper brings each broker up again that
+// is down. At last nothing fails any more: all replicas have to come in sync, all clients forward
+// and to rest, all brokers to stop, and what each holds on its disk must be the same.
 #include <algorithm>
 
-#include "io/disk.h"
-#include "record/record_batch.h"
+#include "sim/client/stored_log.h"
 #include "sim/cluster/broker.h"
 #include "sim/cluster/run.h"
 #include "sim/cluster/sabotage.h"
@@ -22,32 +21,6 @@ std::vector<std::string> hosts_of(const Scenario& scenario) {
         hosts.push_back("broker-" + std::to_string(id));
     }
     return hosts;
-}
-
-// The batches of one replica, from the segments in its directory.
-IoResult<std::vector<StoredBatch>> read_replica(io::Disk& disk, const std::string& directory) {
-    std::vector<StoredBatch> found;
-    PABAL_TRY_ASSIGN(const auto files, disk.list(directory));
-    for (const auto& file : files) {
-        if (!file.name.ends_with(".log")) continue;
-        PABAL_TRY_ASSIGN(const auto handle,
-                         disk.open(directory + "/" + file.name, io::OpenMode::read_only));
-        Buffer buffer(file.size);
-        PABAL_TRY_ASSIGN(const auto count, handle->read(0, buffer.view()));
-        const Bytes bytes = Bytes(std::move(buffer)).slice(0, count);
-        record::BatchWalker walker(bytes);
-        while (true) {
-            const auto position = walker.position();
-            const auto next = walker.next();
-            if (!next.ok()) return IoError{0, file.name + ": " + next.error().message};
-            if (!*next) break;
-            const auto& batch = **next;
-            found.push_back({batch.base_offset(), batch.last_offset(),
-                             fingerprint(bytes.view().subspan(position,
-                                                              walker.position() - position))});
-        }
-    }
-    return found;
 }
 
 class ClusterRun final : public Run {
@@ -128,11 +101,12 @@ private:
         auto& broker = node->broker;
         if (broker.has_died()) {
             if (!broker.gave_up().empty() && !run->may_give_up()) {
-                run->fail_liveness(run->name_of(*node) + " gave up although its disk was whole: " +
-                                   broker.gave_up());
+                run->fail_liveness(run->name_of(*node) +
+                                   " gave up although its disk was whole: " + broker.gave_up());
             }
             auto buried = co_await broker.bury(run->scenario_.liveness);
-            if (!buried.ok()) run->fail_liveness(run->name_of(*node) + ": " + buried.error().message);
+            if (!buried.ok())
+                run->fail_liveness(run->name_of(*node) + ": " + buried.error().message);
             if (run->failed()) co_return false;
         }
         if (run->is_safety_ && run->dies_in_recovery()) {
@@ -197,8 +171,8 @@ private:
 
     io::Task<bool> strike(Fault* fault, const FaultSpec* spec, Duration lasts) override {
         loses_sets_ = spec->most > 1;
-        death_in_recovery_ = spec->kind.starts_with("power-loss") ? Death::power_lost
-                                                                  : Death::killed;
+        death_in_recovery_ =
+            spec->kind.starts_with("power-loss") ? Death::power_lost : Death::killed;
         if (spec->kind.starts_with("power-loss") && spec->most == 1) {
             auto in_sync = co_await come_in_sync(in_sync_patience);
             if (!in_sync.ok()) co_return !failed();
@@ -214,7 +188,7 @@ private:
         }
         auto going_on = co_await fault->strike(&stage_, lasts);
         auto released = co_await release();
-        co_return going_on && released;
+        co_return going_on&& released;
     }
 
     io::Task<Status> come_in_sync(Duration patience) {
@@ -279,7 +253,7 @@ private:
                     const std::string directory = "/data/" + text(replica.partition);
                     const auto exists = disk.exists(directory);
                     if (!exists.ok() || !*exists) continue;
-                    auto batches = read_replica(disk, directory);
+                    auto batches = read_stored_log(disk, directory);
                     if (!batches.ok()) {
                         ledger_.each([&](Checker& checker) {
                             checker.response_garbled(name_of(*node) + ": " + directory + ": " +

@@ -153,8 +153,8 @@ public:
     }
 };
 
-// The struck and the other brokers cannot reach each other, or not one way; each client stays on one
-// side, or reaches both.
+// The struck and the other brokers cannot reach each other, or not one way; each client stays on
+// one side, or reaches both.
 class Split final : public Fault {
 public:
     io::Task<bool> strike(Stage* stage, Duration duration) override {

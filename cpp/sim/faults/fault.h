@@ -1,5 +1,6 @@
 // What goes wrong in the safety phase. Each kind strikes from time to time, lasts, and ends; a
-// death of a broker is followed by its return. Awaited on the director's shard, one fault at a time.
+// death of a broker is followed by its return. Awaited on the director's shard, one fault at a
+// time.
 #pragma once
 
 #include <functional>

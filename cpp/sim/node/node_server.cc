@@ -31,8 +31,8 @@ std::map<std::string, std::string> settings_of(const ServerSeat& seat) {
         {"controller.listener.names", "CONTROLLER"},
     };
     if (seat.hosts.size() == 1) return settings;
-    settings["listeners"] = "PLAINTEXT://:" + std::to_string(broker_port) + ",CONTROLLER://:" +
-                            std::to_string(controller_port);
+    settings["listeners"] = "PLAINTEXT://:" + std::to_string(broker_port) +
+                            ",CONTROLLER://:" + std::to_string(controller_port);
     std::string voters;
     for (std::size_t id = 0; id < seat.hosts.size(); ++id) {
         if (id > 0) voters += ',';

@@ -87,8 +87,8 @@ private:
         if (answer.ok()) ++self->changes_;
     }
 
-    // All of ours are listed: by a lonely broker at once, in a cluster by each of them at last. False
-    // if one is not, or nobody answers.
+    // All of ours are listed: by a lonely broker at once, in a cluster by each of them at last.
+    // False if one is not, or nobody answers.
     static io::Task<bool> look(ChangeTopics* self, Seat* seat, WireClient* broker) {
         wire::MetadataRequest request;
         request.topics.reset();

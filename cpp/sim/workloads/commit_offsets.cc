@@ -67,7 +67,7 @@ private:
     }
 
     static io::Task<bool> look(CommitOffsets* self, Client* client, WireClient* coordinator,
-                                 Place place) {
+                               Place place) {
         wire::OffsetFetchRequest request;
         wire::OffsetFetchRequest::OffsetFetchRequestGroup group;
         group.group_id = place.group;
@@ -89,7 +89,7 @@ private:
 
     // Whether it is known what became of the commit.
     static io::Task<bool> commit(CommitOffsets* self, Client* client, WireClient* coordinator,
-                                   Place place) {
+                                 Place place) {
         wire::OffsetCommitRequest request;
         request.group_id = place.group;
         auto& topic = request.topics.emplace_back();

@@ -81,8 +81,9 @@ private:
         auto* leader = co_await client.route().to_leader(partition);
         if (!leader) co_return;
         // Named, so that nobody answers who leads no more or not yet (KIP-320).
-        const LeaderEpoch epoch =
-            version < first_with_epoch ? no_leader_epoch : client.route().leader_of(partition).epoch;
+        const LeaderEpoch epoch = version < first_with_epoch
+                                      ? no_leader_epoch
+                                      : client.route().leader_of(partition).epoch;
         request.topics[0].partitions[0].current_leader_epoch = epoch;
         load.ledger.each([&](Checker& checker) { checker.asked(client.id(), partition, epoch); });
         auto answer = co_await leader->ask<wire::FetchResponse>(request, version, patience);

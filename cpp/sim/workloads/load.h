@@ -1,6 +1,6 @@
-// What the clients of a simulation share: where the brokers are, which topics there are, and whether
-// it is a time to write. Owned by the Simulation. Each client has a machine of its own, so that its
-// links to the brokers can be cut and its clock differs.
+// What the clients of a simulation share: where the brokers are, which topics there are, and
+// whether it is a time to write. Owned by the Simulation. Each client has a machine of its own, so
+// that its links to the brokers can be cut and its clock differs.
 #pragma once
 
 #include <cstdint>

@@ -1,5 +1,5 @@
-// Creating the topics of a scenario, waiting until all replicas are in sync, and reading all of them
-// from end to end.
+// Creating the topics of a scenario, waiting until all replicas are in sync, and reading all of
+// them from end to end.
 #include <map>
 
 #include "io/gate.h"
