@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -83,6 +84,9 @@ struct Replica {
     Partition partition;
     BrokerId broker;
     std::vector<StoredBatch> batches;
+    // What lies below was committed when everything was at rest. None: the log was in sync to its
+    // end.
+    std::optional<Offset> committed;
 };
 
 class Checker {

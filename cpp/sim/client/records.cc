@@ -1,6 +1,8 @@
 #include "sim/client/records.h"
 
 #include <charconv>
+#include <map>
+#include <utility>
 
 #include "base/prng.h"
 #include "record/compression.h"
@@ -13,9 +15,10 @@ namespace {
 constexpr std::uint64_t largest_padding_bytes = 600;
 constexpr std::size_t inflated_bytes_max = 16 << 20;
 
-}  // namespace
+// Values that were made a moment ago are asked for again by each reader.
+constexpr std::size_t kept_values_max = 20'000;
 
-std::string value_of(const RecordId& record) {
+std::string make_value(const RecordId& record) {
     std::string value;
     value.reserve(largest_padding_bytes + 32);
     value += std::to_string(record.client) + ':' + std::to_string(record.number) + ':';
@@ -25,6 +28,17 @@ std::string value_of(const RecordId& record) {
     auto left = padding.below(largest_padding_bytes);
     while (left-- > 0) value += static_cast<char>('a' + padding.below(4));
     return value;
+}
+
+}  // namespace
+
+const std::string& value_of(const RecordId& record) {
+    static std::map<std::pair<std::int32_t, std::int64_t>, std::string> kept;
+    const std::pair key(record.client, record.number);
+    const auto entry = kept.find(key);
+    if (entry != kept.end()) return entry->second;
+    if (kept.size() >= kept_values_max) kept.clear();
+    return kept.emplace(key, make_value(record)).first->second;
 }
 
 RecordId record_of(ByteView value) {
@@ -44,7 +58,7 @@ Bytes build_batch(const SentBatch& batch, const record::BatchOptions& options, W
     record::RecordBatchBuilder builder(options);
     const std::string key = "client-" + std::to_string(batch.client);
     for (const auto number : batch.numbers) {
-        const auto value = value_of({batch.client, number});
+        const auto& value = value_of({batch.client, number});
         builder.append(timestamp, as_bytes(key), as_bytes(value));
     }
     return builder.build(codecs);

@@ -249,23 +249,38 @@ private:
             auto& disk = process->ports().disk;
             for (const auto& topic : load_.topics) {
                 for (std::int32_t index = 0; index < topic.spec.partitions; ++index) {
-                    Replica replica{{topic.spec.name, index}, BrokerId(node->id), {}};
-                    const std::string directory = "/data/" + text(replica.partition);
-                    const auto exists = disk.exists(directory);
-                    if (!exists.ok() || !*exists) continue;
-                    auto batches = read_stored_log(disk, directory);
-                    if (!batches.ok()) {
-                        ledger_.each([&](Checker& checker) {
-                            checker.response_garbled(name_of(*node) + ": " + directory + ": " +
-                                                     batches.error().message);
-                        });
-                        continue;
-                    }
-                    replica.batches = std::move(*batches);
-                    ledger_.each([&](Checker& checker) { checker.replica_read(replica); });
+                    show_replica(*node, disk, {topic.spec.name, index}, std::nullopt);
                 }
             }
+            show_replica(*node, disk, {"__cluster_metadata", 0}, committed_metadata_);
         }
+    }
+
+    void show_replica(const Node& node, io::Disk& disk, const Partition& partition,
+                      std::optional<Offset> committed) {
+        Replica replica{partition, BrokerId(node.id), {}, committed};
+        const std::string directory = "/data/" + text(partition);
+        const auto exists = disk.exists(directory);
+        if (!exists.ok() || !*exists) return;
+        auto batches = read_stored_log(disk, directory);
+        if (!batches.ok()) {
+            ledger_.each([&](Checker& checker) {
+                checker.response_garbled(name_of(node) + ": " + directory + ": " +
+                                         batches.error().message);
+            });
+            return;
+        }
+        replica.batches = std::move(*batches);
+        ledger_.each([&](Checker& checker) { checker.replica_read(replica); });
+    }
+
+    // How far the metadata log is committed, as its leader says.
+    io::Task<Status> ask_for_quorum() {
+        const Duration patience = Duration::seconds(2);
+        auto* broker = &reader_->wire();
+        auto view = co_await describe_quorum(broker, patience);
+        if (view.ok()) committed_metadata_ = view->high_watermark;
+        co_return Status();
     }
 
     io::Task<void> heal() {
@@ -294,6 +309,9 @@ private:
         if (!in_sync.ok()) fail_liveness("at rest, " + in_sync.error().message);
         auto all_read = co_await read_all();
         if (!all_read) co_return;
+        committed_metadata_ = Offset(0);
+        std::function<io::Task<Status>()> ask = [this] { return ask_for_quorum(); };
+        co_await by_reader(ask);
         auto stopped = co_await stop_all();
         if (!stopped) co_return;
         show_replicas();
@@ -347,6 +365,7 @@ private:
 
     std::vector<std::unique_ptr<Node>> nodes_;
     Stage stage_;
+    Offset committed_metadata_;
     bool over_ = false;
     bool is_safety_ = false;
     bool loses_sets_ = false;  // The fault at work may take the power of several.

@@ -36,6 +36,18 @@ const std::vector<Sabotage>& sabotages() {
         {"every-boot-is-the-same", "takes a loss of power for a kill", "power_loss"},
         {"synced-mark-runs-ahead", "notes metadata as synced before it is", "metadata"},
         {"metadata-is-not-synced", "answers CreateTopics before it is durable", "metadata"},
+        {"acknowledges-before-the-high-watermark", "acknowledges what its leader alone holds",
+         "leader_change"},
+        {"high-watermark-ignores-followers", "takes for committed what its leader alone holds",
+         "leader_change"},
+        {"truncation-is-skipped", "keeps what another leader never had", "cut"},
+        {"fenced-epochs-are-served", "answers those who ask another leader", "cut"},
+        {"vote-is-given-twice", "votes for two in one epoch", "cut"},
+        {"vote-for-a-shorter-log", "lets somebody lead who misses what was committed", "cut"},
+        {"commit-without-a-majority", "takes for committed what a minority holds", "cut"},
+        {"divergence-goes-unnoticed", "lets the metadata logs of voters differ", "cut"},
+        {"fetch-vouches-for-what-is-not-durable",
+         "counts for a majority before its metadata log is synced", "cluster_power_loss"},
     };
     return all;
 }

@@ -31,7 +31,8 @@ struct TopicSpec {
 };
 
 struct WorkloadSpec {
-    std::string kind;  // "produce", "consume", "delete-records", "change-topics", "commit-offsets"
+    // "produce", "consume", "delete-records", "change-topics", "commit-offsets", "watch"
+    std::string kind;
     std::int32_t clients = 1;
     bool idempotent = false;
     std::vector<std::int16_t> acks{-1};

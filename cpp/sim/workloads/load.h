@@ -97,6 +97,15 @@ std::unique_ptr<Workload> make_consume(Load& load, const WorkloadSpec& spec);
 std::unique_ptr<Workload> make_commit_offsets(Load& load, const WorkloadSpec& spec);
 std::unique_ptr<Workload> make_delete_records(Load& load, const WorkloadSpec& spec);
 std::unique_ptr<Workload> make_change_topics(Load& load, const WorkloadSpec& spec);
+std::unique_ptr<Workload> make_watch(Load& load, const WorkloadSpec& spec);
+
+// The metadata quorum as some broker describes it.
+struct QuorumView {
+    BrokerId leader = no_broker;
+    LeaderEpoch epoch = no_leader_epoch;
+    Offset high_watermark;
+};
+io::Task<IoResult<QuorumView>> describe_quorum(WireClient* broker, Duration patience);
 
 // Creates the topics that the scenario names; an error after `patience` says which was refused.
 io::Task<Status> create_topics(Load* load, Client* client, std::vector<TopicSpec> specs,
