@@ -1,6 +1,7 @@
 # make demo   set everything up and run the demonstration
 # make test   set everything up and run every test
 # make build  set everything up and install pabal into .venv
+# make wheel  make dist/pabal-*.whl, which needs nothing installed
 # make check-all, sanitize, bench, clean: see below
 #
 # Set-up is done once and again only when something that it depends on changed.
@@ -15,12 +16,15 @@ TESTS = $(shell find tests benchmarks -name '*.cc' -o -name '*.h' -o -name CMake
 CONFIGURE_TESTS = cmake -S . -G Ninja -DCMAKE_BUILD_TYPE=RelWithDebInfo \
     -DCMAKE_CXX_FLAGS_RELWITHDEBINFO="-O1 -g1" -DPython3_EXECUTABLE=$(CURDIR)/$(BIN)/python
 
-.PHONY: demo test build sanitize check-all bench clean
+.PHONY: demo test build wheel sanitize check-all bench clean
 
 demo: $(VENV)/.demo $(VENV)/.installed
 	$(BIN)/pabal demo
 
 build: $(VENV)/.installed
+
+wheel: $(VENV)/.wheel $(VENV)/.installed
+	CMAKE_BUILD_PARALLEL_LEVEL=$(JOBS) $(BIN)/python cmake/wheel.py
 
 test: $(VENV)/.test $(VENV)/.installed build/test/.built
 	ctest --test-dir build/test --output-on-failure -j $(JOBS)
@@ -46,7 +50,7 @@ bench: $(VENV)/.test $(VENV)/.installed
 	$(BIN)/python -m benchmarks
 
 clean:
-	rm -rf build $(VENV)
+	rm -rf build dist $(VENV)
 
 build/.system:
 	sh cmake/system_packages.sh
@@ -72,6 +76,10 @@ $(VENV)/.demo: $(VENV)/.created pyproject.toml
 
 $(VENV)/.test: $(VENV)/.created pyproject.toml
 	$(BIN)/pip install --quiet $$($(BIN)/python cmake/extras.py demo plot test)
+	touch $@
+
+$(VENV)/.wheel: $(VENV)/.created pyproject.toml
+	$(BIN)/pip install --quiet $$($(BIN)/python cmake/extras.py wheel)
 	touch $@
 
 $(VENV)/.installed: $(VENV)/.created $(SOURCES)

@@ -26,9 +26,12 @@ def server_program() -> Path:
     PabalError
         If the installation does not have it.
     """
+    # A wheel for all of Linux has the program here, and among the scripts a Python one that runs it.
+    bundled = Path(__file__).parent.parent / "pabal.scripts" / "pabal-server"
     beside = Path(sysconfig.get_path("scripts")) / "pabal-server"
-    if beside.exists():
-        return beside
+    for program in (bundled, beside):
+        if program.exists():
+            return program
     for file in importlib.metadata.files("pabal") or ():
         if file.name == "pabal-server":
             return Path(str(file.locate())).resolve()
