@@ -4,6 +4,7 @@
 
 #include "metadata/broker_config.h"
 #include "metadata/cluster_image.h"
+#include "runtime/controller.h"
 
 namespace pabal::broker {
 namespace {
@@ -108,6 +109,8 @@ void Connections::admit(std::unique_ptr<io::Stream> stream, const Accepting& acc
 io::Task<void> Connections::serve_connection(std::uint64_t id) {
     Connection* connection = connections_.find(id)->second.get();
     co_await connection->run();
+    if (const Peer& peer = connection->peer(); peer.heartbeat_of != no_broker && !stopping_)
+        context_->controller.connection_lost(peer.heartbeat_of, peer.heartbeat_epoch);
     auto host = per_host_.find(connection->peer().host);
     if (--host->second == 0) per_host_.erase(host);
     connections_.erase(id);

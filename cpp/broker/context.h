@@ -18,12 +18,14 @@ class ClusterImage;
 }  // namespace pabal::metadata
 namespace pabal::runtime {
 class Controller;
+class ControllerLink;
 class GroupCoordinator;
 class Partitions;
 }  // namespace pabal::runtime
 
 namespace pabal::broker {
 
+class Dispatch;
 class FetchSessions;
 class ProducerIds;
 class TopicCreation;
@@ -42,6 +44,8 @@ struct Context {
     const Logger& log;
     BrokerId broker_id;
     std::string cluster_id;
+    runtime::ControllerLink* link = nullptr;  // Null where a test needs none.
+    Dispatch* dispatch = nullptr;             // For requests inside of others; set once it is made.
 
     // What this broker knows of the cluster: everything committed that it has applied. Never null.
     std::shared_ptr<const metadata::ClusterImage> image() const;

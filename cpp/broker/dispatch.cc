@@ -4,11 +4,17 @@
 
 #include <map>
 
+#include "wire/allocate_producer_ids.h"
 #include "wire/alter_configs.h"
+#include "wire/alter_partition.h"
+#include "wire/alter_partition_reassignments.h"
 #include "wire/api_table.h"
 #include "wire/api_versions.h"
+#include "wire/broker_heartbeat.h"
+#include "wire/broker_registration.h"
 #include "wire/consumer_group_describe.h"
 #include "wire/consumer_group_heartbeat.h"
+#include "wire/controller_registration.h"
 #include "wire/create_partitions.h"
 #include "wire/create_topics.h"
 #include "wire/delete_groups.h"
@@ -20,6 +26,8 @@
 #include "wire/describe_log_dirs.h"
 #include "wire/describe_quorum.h"
 #include "wire/describe_topic_partitions.h"
+#include "wire/elect_leaders.h"
+#include "wire/envelope.h"
 #include "wire/fetch.h"
 #include "wire/find_coordinator.h"
 #include "wire/header.h"
@@ -31,6 +39,7 @@
 #include "wire/list_config_resources.h"
 #include "wire/list_groups.h"
 #include "wire/list_offsets.h"
+#include "wire/list_partition_reassignments.h"
 #include "wire/metadata.h"
 #include "wire/offset_commit.h"
 #include "wire/offset_delete.h"
@@ -39,6 +48,8 @@
 #include "wire/produce.h"
 #include "wire/reader.h"
 #include "wire/sync_group.h"
+#include "wire/unregister_broker.h"
+#include "wire/update_features.h"
 #include "wire/writer.h"
 
 namespace pabal::broker {

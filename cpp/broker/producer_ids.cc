@@ -3,7 +3,7 @@
 #include <algorithm>
 
 #include "io/gate.h"
-#include "runtime/controller.h"
+#include "runtime/controller_link.h"
 #include "wire/allocate_producer_ids.h"
 
 namespace pabal::broker {
@@ -39,16 +39,15 @@ io::Task<Result<ProducerId>> ProducerIds::next(Instant deadline) {
 io::Task<ErrorCode> ProducerIds::fetch_block(Instant deadline) {
     wire::AllocateProducerIdsRequest request;
     request.broker_id = broker_id_;
-    request.broker_epoch = controller_->broker_epoch();
-    runtime::CallContext call;
-    call.deadline = deadline;
-    wire::AllocateProducerIdsResponse response =
-        co_await controller_->answer(std::move(request), 0, call);
-    if (response.error_code == ErrorCode::none) {
-        next_ = response.producer_id_start;
-        left_ = response.producer_id_len;
+    request.broker_epoch = epoch_();
+    auto response =
+        co_await link_->call<wire::AllocateProducerIdsResponse>(std::move(request), deadline);
+    if (!response.ok()) co_return response.error().code;
+    if (response->error_code == ErrorCode::none) {
+        next_ = response->producer_id_start;
+        left_ = response->producer_id_len;
     }
-    co_return response.error_code;
+    co_return response->error_code;
 }
 
 }  // namespace pabal::broker

@@ -3,6 +3,8 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
+#include <utility>
 #include <vector>
 
 #include "base/ids.h"
@@ -14,7 +16,7 @@ namespace pabal::io {
 class Gate;
 }
 namespace pabal::runtime {
-class Controller;
+class ControllerLink;
 }
 
 namespace pabal::broker {
@@ -22,8 +24,9 @@ namespace pabal::broker {
 class ProducerIds {
 public:
     // All outlive this object.
-    ProducerIds(io::Clock* clock, runtime::Controller* controller, BrokerId broker_id)
-        : clock_(clock), controller_(controller), broker_id_(broker_id) {}
+    ProducerIds(io::Clock* clock, runtime::ControllerLink* link, BrokerId broker_id,
+                std::function<BrokerEpoch()> epoch)
+        : clock_(clock), link_(link), broker_id_(broker_id), epoch_(std::move(epoch)) {}
 
     // Errors: what the controller answers, REQUEST_TIMED_OUT at the deadline.
     io::Task<Result<ProducerId>> next(Instant deadline);
@@ -32,8 +35,9 @@ private:
     io::Task<ErrorCode> fetch_block(Instant deadline);
 
     io::Clock* clock_;
-    runtime::Controller* controller_;
+    runtime::ControllerLink* link_;
     BrokerId broker_id_;
+    std::function<BrokerEpoch()> epoch_;
     ProducerId next_{0};
     std::int32_t left_ = 0;
     bool fetching_ = false;

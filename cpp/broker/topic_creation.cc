@@ -2,9 +2,10 @@
 
 #include <algorithm>
 
+#include "broker/refusals.h"
 #include "io/gate.h"
 #include "metadata/broker_config.h"
-#include "runtime/controller.h"
+#include "runtime/controller_link.h"
 #include "runtime/group_coordinator.h"
 #include "wire/create_topics.h"
 
@@ -17,12 +18,12 @@ struct TopicCreation::Creation {
     bool done = false;
 };
 
-TopicCreation::TopicCreation(io::Clock* clock, runtime::Controller* controller,
+TopicCreation::TopicCreation(io::Clock* clock, runtime::ControllerLink* link,
                              const metadata::BrokerConfig* config, const Logger* log)
-    : clock_(clock), controller_(controller), config_(config), log_(log) {}
+    : clock_(clock), link_(link), config_(config), log_(log) {}
 
 TopicCreation::~TopicCreation() {
-    ASSERT(running_.empty(), "the controller ends all creations before it goes");
+    ASSERT(running_.empty(), "the link ends all creations before it goes");
 }
 
 io::Task<std::map<std::string, ErrorCode>> TopicCreation::create(std::vector<std::string> names,
@@ -73,7 +74,7 @@ wire::CreateTopicsRequest TopicCreation::request_for(const std::vector<std::stri
         if (!config_->is_set("offsets.topic.replication.factor")) {
             // A single broker serves groups too.
             std::int64_t brokers = 0;
-            for (const auto& [id, broker] : controller_->image()->brokers())
+            for (const auto& [id, broker] : link_->image()->brokers())
                 brokers += broker.fenced ? 0 : 1;
             replicas = std::clamp<std::int64_t>(brokers, 1, replicas);
         }
@@ -98,10 +99,13 @@ wire::CreateTopicsRequest TopicCreation::request_for(const std::vector<std::stri
 
 io::Task<void> TopicCreation::carry_out(std::shared_ptr<Creation> creation) {
     wire::CreateTopicsRequest request = request_for(creation->names);
-    runtime::CallContext call;
-    call.deadline = clock_->now() + Duration::seconds(30);
-    wire::CreateTopicsResponse response = co_await controller_->answer(
-        std::move(request), wire::CreateTopicsRequest::max_version, call);
+    const Instant deadline = clock_->now() + Duration::seconds(30);
+    runtime::ControllerLink::Client client;
+    client.version = wire::CreateTopicsRequest::max_version;
+    auto answered =
+        co_await link_->forward<wire::CreateTopicsResponse>(request, std::move(client), deadline);
+    const wire::CreateTopicsResponse response =
+        answered.ok() ? std::move(*answered) : refusal(request, answered.error());
     for (const auto& topic : response.topics) {
         if (topic.error_code == ErrorCode::none) {
             log_->info("created a topic that a client asked for",

@@ -21,7 +21,7 @@ namespace pabal::metadata {
 class BrokerConfig;
 }
 namespace pabal::runtime {
-class Controller;
+class ControllerLink;
 }
 namespace pabal::wire {
 struct CreateTopicsRequest;
@@ -32,7 +32,7 @@ namespace pabal::broker {
 class TopicCreation {
 public:
     // All outlive this object.
-    TopicCreation(io::Clock* clock, runtime::Controller* controller,
+    TopicCreation(io::Clock* clock, runtime::ControllerLink* link,
                   const metadata::BrokerConfig* config, const Logger* log);
     ~TopicCreation();
 
@@ -41,7 +41,7 @@ public:
     // that it refused.
     io::Task<std::map<std::string, ErrorCode>> create(std::vector<std::string> names,
                                                       Instant deadline);
-    // Ends when no creation runs; the controller has been stopped or killed.
+    // Ends when no creation runs; the link has been stopped.
     io::Task<void> idle();
 
 private:
@@ -50,7 +50,7 @@ private:
     wire::CreateTopicsRequest request_for(const std::vector<std::string>& names) const;
 
     io::Clock* clock_;
-    runtime::Controller* controller_;
+    runtime::ControllerLink* link_;
     const metadata::BrokerConfig* config_;
     const Logger* log_;
     std::map<std::string, std::shared_ptr<Creation>> running_;

@@ -9,8 +9,11 @@
 #include "broker/topic_creation.h"
 #include "metadata/broker_config.h"
 #include "node/log_directories.h"
+#include "runtime/broker_lifecycle.h"
 #include "runtime/broker_store.h"
 #include "runtime/controller.h"
+#include "runtime/controller_link.h"
+#include "runtime/controller_registration.h"
 #include "runtime/group_coordinator.h"
 #include "runtime/partitions.h"
 
@@ -19,6 +22,8 @@ namespace {
 
 // What stop() grants the replies that are under way.
 constexpr Duration farewell = Duration::seconds(5);
+// And what it grants the controller for moving leaderships away.
+constexpr Duration handover = Duration::seconds(5);
 
 // Kafka skips the metadata log's directory when it looks for partitions, and looks for files alone
 // in it: here the store is in nobody's way.
@@ -67,6 +72,10 @@ struct Node::Parts {
     io::Task<void> kill();
     io::Task<void> tell_groups(std::shared_ptr<const metadata::ClusterDelta> delta,
                                runtime::ImagePointer image);
+    void make_broker(runtime::ControllerOptions controller_options,
+                     std::vector<metadata::Endpoint> endpoints);
+    void serve(bool controllers);
+    io::Task<void> end_control();
     void release();
     void failed(const std::string& why);
     void refresh_metrics();
@@ -88,6 +97,10 @@ struct Node::Parts {
     std::unique_ptr<runtime::Quorum> quorum;
     std::unique_ptr<runtime::MetadataPublisher> publisher;
     std::unique_ptr<runtime::Controller> controller;
+    std::unique_ptr<runtime::Peers> peers;
+    std::unique_ptr<runtime::ControllerLink> link;
+    std::unique_ptr<runtime::ControllerRegistration> controller_registration;
+    std::unique_ptr<runtime::BrokerLifecycle> lifecycle;
     std::unique_ptr<broker::FetchSessions> fetch_sessions;
     std::unique_ptr<broker::ProducerIds> producer_ids;
     std::unique_ptr<broker::TopicCreation> topic_creation;
@@ -237,38 +250,16 @@ io::Task<Status> Node::Parts::start() {
     partitions_started = true;
     Status partitions_status = co_await partitions->start();
     if (!partitions_status.ok()) co_return partitions_status;
-    std::vector<DirectoryId> directory_ids;
-    for (const runtime::LogDirectory& directory : directories.directories)
-        directory_ids.push_back(directory.id);
+    make_broker(controller_options, std::move(broker_endpoints));
     controller_started = true;
     Status opened = publisher->open();
+    serve(true);
     if (opened.ok()) opened = quorum->start();
     if (!opened.ok()) co_return opened;
-    Status controller_status =
-        co_await controller->start(std::move(broker_endpoints), std::move(directory_ids));
-    if (!controller_status.ok()) co_return controller_status;
-
-    fetch_sessions = std::make_unique<broker::FetchSessions>(
-        static_cast<std::size_t>(config.integer("max.incremental.fetch.session.cache.slots")),
-        ports.random.fork("fetch sessions"));
-    producer_ids =
-        std::make_unique<broker::ProducerIds>(&ports.clock, controller.get(), config.node_id());
-    topic_creation =
-        std::make_unique<broker::TopicCreation>(&ports.clock, controller.get(), &config, &log);
-    context = std::unique_ptr<broker::Context>(
-        new broker::Context{config, ports.clock, ports.random.fork("handlers"), *controller,
-                            *partitions, *fetch_sessions, *producer_ids, *topic_creation, *groups,
-                            metrics, log, config.node_id(), directories.cluster_id});
-    dispatch = std::make_unique<broker::Dispatch>(context.get());
-    connections = std::make_unique<broker::Connections>(context.get(), dispatch.get());
-    for (Bound& each : bound) {
-        connections->serve(std::move(each.listener), each.config.bind.name,
-                           each.config.controller ? broker::ListenerRole::controller
-                                                  : broker::ListenerRole::broker);
-        log.info("listening", {{"listener", each.advertised.name},
-                               {"host", each.advertised.host},
-                               {"port", each.advertised.port}});
-    }
+    controller_registration->start();
+    Status joined = co_await lifecycle->start();
+    if (!joined.ok()) co_return joined;
+    serve(false);
     if (metrics_listener) {
         std::string address = io::text(metrics_listener->local());
         metrics_endpoint = std::make_unique<broker::MetricsEndpoint>(&ports.clock, &log, [this] {
@@ -285,7 +276,70 @@ io::Task<Status> Node::Parts::start() {
     co_return Status();
 }
 
+// What needs the network to know the cluster, and what clients reach of it.
+void Node::Parts::make_broker(runtime::ControllerOptions controller_options,
+                              std::vector<metadata::Endpoint> endpoints) {
+    peers = std::make_unique<runtime::Peers>(
+        &ports.clock, &ports.network, "pabal-node-" + std::to_string(config.node_id().value()));
+    link = std::make_unique<runtime::ControllerLink>(&ports.clock, controller.get(), quorum.get(),
+                                                     publisher.get(), peers.get());
+    controller_registration = std::make_unique<runtime::ControllerRegistration>(
+        &ports.clock, config.node_id(), controller.get(), link.get(), publisher.get(),
+        controller_options);
+    runtime::BrokerLifecycle::Options broker_options;
+    broker_options.cluster_id = directories.cluster_id;
+    broker_options.incarnation = controller_options.incarnation;
+    broker_options.endpoints = std::move(endpoints);
+    for (const runtime::LogDirectory& directory : directories.directories)
+        broker_options.directories.push_back(directory.id);
+    lifecycle = std::make_unique<runtime::BrokerLifecycle>(&ports.clock, &config, controller.get(),
+                                                           link.get(), publisher.get(), &log,
+                                                           std::move(broker_options));
+    fetch_sessions = std::make_unique<broker::FetchSessions>(
+        static_cast<std::size_t>(config.integer("max.incremental.fetch.session.cache.slots")),
+        ports.random.fork("fetch sessions"));
+    producer_ids = std::make_unique<broker::ProducerIds>(&ports.clock, link.get(), config.node_id(),
+                                                         [this] { return lifecycle->epoch(); });
+    topic_creation =
+        std::make_unique<broker::TopicCreation>(&ports.clock, link.get(), &config, &log);
+    context = std::unique_ptr<broker::Context>(
+        new broker::Context{config, ports.clock, ports.random.fork("handlers"), *controller,
+                            *partitions, *fetch_sessions, *producer_ids, *topic_creation, *groups,
+                            metrics, log, config.node_id(), directories.cluster_id, link.get()});
+    dispatch = std::make_unique<broker::Dispatch>(context.get());
+    context->dispatch = dispatch.get();
+    connections = std::make_unique<broker::Connections>(context.get(), dispatch.get());
+    // Once it is known what the cluster holds clients can be answered; whoever hears that this
+    // broker serves must find it serving.
+    publisher->on_publish([this] { serve(false); });
+}
+
+// Accepts the connections of other nodes, or those of clients.
+void Node::Parts::serve(bool controllers) {
+    for (Bound& each : bound) {
+        if (each.config.controller != controllers || !each.listener) continue;
+        connections->serve(
+            std::move(each.listener), each.config.bind.name,
+            controllers ? broker::ListenerRole::controller : broker::ListenerRole::broker);
+        log.info("listening", {{"listener", each.advertised.name},
+                               {"host", each.advertised.host},
+                               {"port", each.advertised.port}});
+    }
+}
+
+// What speaks to the active controller ends before what it speaks through.
+io::Task<void> Node::Parts::end_control() {
+    if (!lifecycle) co_return;
+    link->stop();
+    co_await lifecycle->stop();
+    co_await controller_registration->stop();
+}
+
 io::Task<void> Node::Parts::stop() {
+    if (lifecycle) {
+        const Instant deadline = ports.clock.now() + handover;
+        co_await lifecycle->shut_down(deadline);
+    }
     if (connections) {
         log.info("stopping", {{"connections", connections->count()}});
         connections->stop();
@@ -294,14 +348,16 @@ io::Task<void> Node::Parts::stop() {
     // Ends the waits of members, fetches and acknowledgements, so that their replies can leave.
     if (groups) co_await groups->stop();
     if (partitions_started) {
-        BrokerEpoch epoch = controller->broker_epoch();
+        BrokerEpoch epoch = lifecycle ? lifecycle->epoch() : BrokerEpoch(-1);
         co_await partitions->stop(epoch);
     }
+    co_await end_control();
     if (controller_started) {
         co_await controller->stop();
         co_await publisher->stop();
         co_await quorum->stop();
     }
+    if (peers) co_await peers->stop();
     if (connections) {
         Instant deadline = ports.clock.now() + farewell;
         bool ended = co_await connections->ended(deadline);
@@ -323,6 +379,9 @@ io::Task<void> Node::Parts::kill() {
     if (metrics_endpoint) co_await metrics_endpoint->stop();
     if (groups) co_await groups->stop();
     if (partitions_started) co_await partitions->kill();
+    if (link) link->stop();
+    if (peers) co_await peers->kill();
+    co_await end_control();
     if (controller_started) {
         co_await controller->kill();
         co_await quorum->kill();
@@ -348,6 +407,10 @@ void Node::Parts::release() {
     topic_creation.reset();
     producer_ids.reset();
     fetch_sessions.reset();
+    lifecycle.reset();
+    controller_registration.reset();
+    link.reset();
+    peers.reset();
     controller.reset();
     publisher.reset();
     quorum.reset();

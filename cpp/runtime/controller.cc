@@ -36,6 +36,32 @@ std::int16_t level_of(const ClusterImage& image) {
 
 }  // namespace
 
+wire::BrokerRegistrationRequest registration_of(const metadata::BrokerConfig& config,
+                                                const std::string& cluster_id, Uuid incarnation,
+                                                const std::vector<metadata::Endpoint>& endpoints,
+                                                const std::vector<DirectoryId>& directories,
+                                                const ClusterImage& image) {
+    wire::BrokerRegistrationRequest request;
+    request.broker_id = config.node_id();
+    request.cluster_id = cluster_id;
+    request.incarnation_id = incarnation;
+    for (const metadata::Endpoint& endpoint : endpoints)
+        request.listeners.push_back(
+            {endpoint.name, endpoint.host, endpoint.port, endpoint.security_protocol});
+    // Levels that another implementation finalised in this log do no harm where nothing of them is
+    // served.
+    std::map<std::string, metadata::VersionRange> features;
+    for (const metadata::SupportedFeature& feature : metadata::supported_features())
+        features[std::string(feature.name)] = feature.versions;
+    for (const auto& [name, level] : image.features())
+        if (name != "metadata.version") features[name].max = std::max(features[name].max, level);
+    for (const auto& [name, range] : features)
+        request.features.push_back({name, range.min, range.max});
+    request.rack = config.value("broker.rack");
+    request.log_dirs = directories;
+    return request;
+}
+
 Controller::Controller(io::Ports ports, const metadata::BrokerConfig& config, Quorum* quorum,
                        MetadataPublisher* publisher, ControllerOptions options)
     : ports_(std::move(ports)),
@@ -144,33 +170,16 @@ Status Controller::register_controller() {
     for (const metadata::Endpoint& endpoint : options_.controller_endpoints)
         record.end_points.push_back(
             {endpoint.name, endpoint.host, endpoint.port, endpoint.security_protocol});
-    record.features.push_back({"group.version", 0, metadata::group_version});
-    record.features.push_back({"kraft.version", 0, 0});
-    record.features.push_back(
-        {"metadata.version", metadata::lowest_metadata_version, metadata::metadata_version_4_3});
+    for (const metadata::SupportedFeature& feature : metadata::supported_features())
+        record.features.push_back(
+            {std::string(feature.name), feature.versions.min, feature.versions.max});
     return submit({record});
 }
 
 Status Controller::register_local_broker(const std::vector<metadata::Endpoint>& endpoints,
                                          const std::vector<DirectoryId>& directories) {
-    wire::BrokerRegistrationRequest request;
-    request.broker_id = config_.node_id();
-    request.cluster_id = options_.cluster_id;
-    request.incarnation_id = options_.incarnation;
-    for (const metadata::Endpoint& endpoint : endpoints)
-        request.listeners.push_back(
-            {endpoint.name, endpoint.host, endpoint.port, endpoint.security_protocol});
-    request.features.push_back({"group.version", 0, metadata::group_version});
-    request.features.push_back(
-        {"metadata.version", metadata::lowest_metadata_version, metadata::metadata_version_4_3});
-    // Levels that another implementation finalised in this directory do no harm where nothing of
-    // them is served.
-    for (const auto& [name, level] : state_->head.features())
-        if (name != "metadata.version" && name != "group.version")
-            request.features.push_back({name, 0, level});
-    request.rack = config_.value("broker.rack");
-    request.log_dirs = directories;
-
+    const wire::BrokerRegistrationRequest request = registration_of(
+        config_, options_.cluster_id, options_.incarnation, endpoints, directories, state_->head);
     auto outcome = controller::register_broker(request, controller::Predecessor::is_replaced,
                                                options_.cluster_id, quorum_->log_end_offset(),
                                                config_, state_->head);

@@ -71,6 +71,13 @@ struct ControllerOptions {
     const Logger* log = nullptr;     // Must outlive the controller, if given.
 };
 
+// What the broker of this node registers with; `image` says what the cluster has finalised.
+wire::BrokerRegistrationRequest registration_of(const metadata::BrokerConfig& config,
+                                                const std::string& cluster_id, Uuid incarnation,
+                                                const std::vector<metadata::Endpoint>& endpoints,
+                                                const std::vector<DirectoryId>& directories,
+                                                const metadata::ClusterImage& image);
+
 class Controller {
 public:
     // All must outlive this. Follows the quorum from now on: before that one is started.
@@ -78,10 +85,10 @@ public:
                MetadataPublisher* publisher, ControllerOptions options);
     ~Controller();
 
-    // After publisher->open() and quorum->start(). Where this node leads: writes the bootstrap
-    // records of a fresh cluster, registers the local broker (unfenced) with `endpoints` and
-    // `directories`, and ends once that is committed and the subscribers know the first image. One
-    // sync in all, that of the election.
+    // While this node is active: registers the local broker, unfenced, with `endpoints` and
+    // `directories`, and ends once that is committed and the subscribers know it. Where the only
+    // voter has just started that is one sync in all, that of the election. An error, too, if this
+    // node leads and yet cannot be the active controller.
     io::Task<Status> start(std::vector<metadata::Endpoint> endpoints,
                            std::vector<DirectoryId> directories);
     // Tells the log of the orderly shutdown of the local broker. Requests in flight end first. The

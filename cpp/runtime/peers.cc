@@ -80,6 +80,13 @@ void Peers::release(std::shared_ptr<Link> link, bool usable) {
     if (calls_ == 0 && idle_gate_) idle_gate_->open();
 }
 
+void Peers::hang_up(const io::Address& address, Purpose purpose) {
+    const auto found = links_.find(Key{io::text(address), purpose});
+    if (found == links_.end() || !found->second->connection) return;
+    found->second->connection->close();
+    if (!found->second->busy) found->second->connection.reset();
+}
+
 io::Task<void> Peers::stop() {
     stopped_ = true;
     for (auto& [key, link] : links_)

@@ -20,8 +20,10 @@
 namespace pabal::runtime {
 
 enum class Purpose {
-    quorum,   // Votes and the news of an election: short calls that nothing may delay.
-    control,  // What a broker asks the active controller.
+    quorum,     // Votes and the news of an election: short calls that nothing may delay.
+    heartbeat,  // Registration and heartbeats of a broker, whose end tells that it may be dead.
+    control,    // What else a broker asks the active controller for itself.
+    forward,    // What it asks for its clients.
 };
 
 class Peers {
@@ -46,6 +48,8 @@ public:
         co_return answer;
     }
 
+    // The connection is of no more use: the call that is under way over it ends with an error.
+    void hang_up(const io::Address& address, Purpose purpose);
     // Ends all calls with an error, and itself when they have ended. Connections close, or are
     // reset.
     io::Task<void> stop();

@@ -11,9 +11,9 @@ namespace pabal::broker {
 
 io::Task<wire::CreateTopicsResponse> handle_create_topics(Context* context, RequestContext* request,
                                                           wire::CreateTopicsRequest message) {
-    runtime::CallContext call = control_call(*context, message.timeout_ms);
-    wire::CreateTopicsResponse response =
-        co_await context->controller.answer(std::move(message), request->version, call);
+    const std::int32_t timeout_ms = message.timeout_ms;
+    auto response = co_await ask_controller<wire::CreateTopicsResponse>(
+        context, request, std::move(message), timeout_ms);
     for (const auto& topic : response.topics) request->failed(topic.error_code);
     co_return response;
 }

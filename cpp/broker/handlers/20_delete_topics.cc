@@ -7,9 +7,9 @@ namespace pabal::broker {
 
 io::Task<wire::DeleteTopicsResponse> handle_delete_topics(Context* context, RequestContext* request,
                                                           wire::DeleteTopicsRequest message) {
-    runtime::CallContext call = control_call(*context, message.timeout_ms);
-    wire::DeleteTopicsResponse response =
-        co_await context->controller.answer(std::move(message), request->version, call);
+    const std::int32_t timeout_ms = message.timeout_ms;
+    auto response = co_await ask_controller<wire::DeleteTopicsResponse>(
+        context, request, std::move(message), timeout_ms);
     for (const auto& topic : response.responses) request->failed(topic.error_code);
     co_return response;
 }

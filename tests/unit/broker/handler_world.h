@@ -7,7 +7,7 @@
 #include "broker/fetch_sessions.h"
 #include "broker/producer_ids.h"
 #include "broker/topic_creation.h"
-#include "runtime/controller.h"
+#include "runtime/controller_link.h"
 #include "runtime/group_coordinator.h"
 #include "tests/unit/runtime/data_world.h"
 #include "wire/delete_records.h"
@@ -29,8 +29,10 @@ public:
         quorum.emplace(*ports, runtime::QuorumOptions::of(config));
         publisher.emplace(*ports, config, &*quorum, &log);
         controller.emplace(*ports, config, &*quorum, &*publisher, runtime::ControllerOptions());
-        producer_ids.emplace(&ports->clock, &*controller, BrokerId(0));
-        topic_creation.emplace(&ports->clock, &*controller, &config, &log);
+        peers.emplace(&ports->clock, &ports->network, "test");
+        link.emplace(&ports->clock, &*controller, &*quorum, &*publisher, &*peers);
+        producer_ids.emplace(&ports->clock, &*link, BrokerId(0), [] { return BrokerEpoch(-1); });
+        topic_creation.emplace(&ports->clock, &*link, &config, &log);
         groups.emplace(&*ports, &config, &*partitions, &log);
         context.reset(new Context{config, ports->clock, Prng(1), *controller, *partitions, sessions,
                                   *producer_ids, *topic_creation, *groups, metrics, log,
@@ -43,6 +45,8 @@ public:
         groups.reset();
         topic_creation.reset();
         producer_ids.reset();
+        link.reset();
+        peers.reset();
         controller.reset();
         publisher.reset();
         quorum.reset();
@@ -134,6 +138,8 @@ public:
     std::optional<runtime::Quorum> quorum;
     std::optional<runtime::MetadataPublisher> publisher;
     std::optional<runtime::Controller> controller;
+    std::optional<runtime::Peers> peers;
+    std::optional<runtime::ControllerLink> link;
     std::optional<ProducerIds> producer_ids;
     std::optional<TopicCreation> topic_creation;
     std::optional<runtime::GroupCoordinator> groups;
