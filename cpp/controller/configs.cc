@@ -46,10 +46,13 @@ Status check_resource(const ConfigResource& resource, const ClusterImage& image)
         }
         case ResourceType::broker_logger:
             return invalid_request("The loggers of a broker cannot be set through its settings.");
-        case ResourceType::client_metrics:
         case ResourceType::group:
+            // It may come later.
+            if (resource.name.empty()) return invalid_request("A group is named by its id.");
+            return {};
+        case ResourceType::client_metrics:
             return invalid_request(
-                "Settings of client metrics and groups are not served by this version of pabal.");
+                "Settings of client metrics are not served by this version of pabal.");
     }
     return invalid_request("There is no resource type " +
                            std::to_string(static_cast<int>(resource.type)) + ".");
@@ -104,6 +107,47 @@ Result<std::vector<Record>> plan(const ConfigResource& resource, const Changes& 
     return records;
 }
 
+// What a group would have with `changes` lies within the bounds of the brokers.
+Status check_group(const ConfigResource& resource, const Changes& changes,
+                   const BrokerConfig& config, const ClusterImage& image) {
+    if (resource.type != ResourceType::group) return {};
+    for (const auto& [name, value] : changes)
+        if (value) PABAL_TRY(metadata::validate_dynamic_config(resource, name, *value));
+    const auto value = [&](const std::string& name) {
+        const ConfigMap& current = image.config(resource.type, resource.name);
+        const auto changed = changes.find(name);
+        const auto stands = current.find(name);
+        std::string text = std::to_string(config.integer("group." + name));
+        if (changed != changes.end()) {
+            if (changed->second) text = *changed->second;
+        } else if (stands != current.end()) {
+            text = stands->second;
+        }
+        std::int64_t number = 0;
+        std::from_chars(text.data(), text.data() + text.size(), number);
+        return number;
+    };
+    const auto bounded = [&](const std::string& name, const std::string& bound) -> Status {
+        const std::string least = "group.consumer.min." + bound;
+        const std::string most = "group.consumer.max." + bound;
+        if (!changes.contains(name) || !changes.at(name)) return {};
+        const std::int64_t number = value(name);
+        if (number >= config.integer(least) && number <= config.integer(most)) return {};
+        const bool low = number < config.integer(least);
+        const std::string& broken = low ? least : most;
+        return Error{ErrorCode::invalid_config,
+                     name + " must be " + (low ? "at least " : "at most ") + broken +
+                         ", which is " + std::to_string(config.integer(broken))};
+    };
+    PABAL_TRY(bounded("consumer.session.timeout.ms", "session.timeout.ms"));
+    PABAL_TRY(bounded("consumer.heartbeat.interval.ms", "heartbeat.interval.ms"));
+    if (value("consumer.session.timeout.ms") <= value("consumer.heartbeat.interval.ms"))
+        return Error{ErrorCode::invalid_config,
+                     "consumer.session.timeout.ms must be more than "
+                     "consumer.heartbeat.interval.ms"};
+    return {};
+}
+
 Result<std::vector<Record>> plan_incremental(
     const ConfigResource& resource,
     const wire::IncrementalAlterConfigsRequest::AlterConfigsResource& asked,
@@ -142,12 +186,13 @@ Result<std::vector<Record>> plan_incremental(
             base = config.value(change.name).value_or("");
         changes[change.name] = edit_list(base, *change.value, operation == Operation::append);
     }
+    PABAL_TRY(check_group(resource, changes, config, image));
     return plan(resource, changes, image);
 }
 
 Result<std::vector<Record>> plan_replacement(
     const ConfigResource& resource, const wire::AlterConfigsRequest::AlterConfigsResource& asked,
-    const BrokerConfig&, const ClusterImage& image) {
+    const BrokerConfig& config, const ClusterImage& image) {
     PABAL_TRY(check_resource(resource, image));
     Changes changes;
     for (const auto& change : asked.configs) {
@@ -159,6 +204,7 @@ Result<std::vector<Record>> plan_replacement(
     }
     for (const auto& [name, value] : image.config(resource.type, resource.name))
         changes.try_emplace(name, std::nullopt);
+    PABAL_TRY(check_group(resource, changes, config, image));
     return plan(resource, changes, image);
 }
 

@@ -61,6 +61,10 @@ public:
     wire::ConsumerGroupDescribeResponse::DescribedGroup describe_consumer(
         const std::string& group) const;
 
+    // Nothing about topics is new in it, but settings of groups may be.
+    void learn_settings(std::shared_ptr<const metadata::ClusterImage> image) {
+        image_ = std::move(image);
+    }
     // What the cluster's topics are now: before the first request, and whenever they changed.
     void learn(std::shared_ptr<const metadata::ClusterImage> image, Moment moment,
                Effects* effects);

@@ -141,4 +141,6 @@ Status validate_dynamic_config(const ConfigResource& resource, std::string_view 
 // Whether a client may append to it and subtract from it.
 bool is_list_config(ResourceType type, std::string_view name);
 
+    // `group` need not exist.
+    std::vector<EffectiveConfig> describe_group(std::string_view group) const;
 }  // namespace pabal::metadata

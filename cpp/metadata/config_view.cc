@@ -60,11 +60,13 @@ void add_default(const ConfigRow& row, std::int64_t factor, std::vector<Candidat
              factor});
 }
 
-std::vector<Candidate> topic_candidates(const BrokerConfig& config, const ClusterImage& image,
-                                        const ConfigMap& settings, const ConfigRow& row) {
+// Of a setting of topics or groups.
+std::vector<Candidate> own_candidates(const BrokerConfig& config, const ClusterImage& image,
+                                      const ConfigMap& settings, const ConfigRow& row) {
     std::vector<Candidate> candidates;
+    const auto source = row.scope == ConfigScope::group ? ConfigSource::group : ConfigSource::topic;
     if (auto value = find(settings, row.name))
-        candidates.push_back({{std::string(row.name), value, ConfigSource::topic}, 1});
+        candidates.push_back({{std::string(row.name), value, source}, 1});
     for (const wire::ConfigSynonym& synonym : row.synonyms)
         if (const ConfigRow* broker = wire::find_config(ConfigScope::broker, synonym.name))
             add_broker_candidates(config, image, *broker, synonym.factor, candidates);
@@ -88,7 +90,7 @@ EffectiveConfig effective(const ConfigRow& row, const std::vector<Candidate>& ca
         // As in Kafka, a default is told under the name of the nearest broker setting or not at
         // all.
         const bool told =
-            row.scope != ConfigScope::topic ||
+            row.scope == ConfigScope::broker ||
             candidate.place.source != ConfigSource::default_value ||
             (!row.synonyms.empty() && candidate.place.name == row.synonyms.front().name);
         if (!told) continue;
@@ -100,6 +102,16 @@ EffectiveConfig effective(const ConfigRow& row, const std::vector<Candidate>& ca
     if (!row.sensitive)
         result.value = scaled(*candidates.front().place.value, candidates.front().factor);
     return result;
+}
+
+std::vector<EffectiveConfig> describe_own(const BrokerConfig& config, const ClusterImage& image,
+                                          const ConfigMap& settings, ConfigScope scope) {
+    std::vector<EffectiveConfig> configs;
+    for (const ConfigRow& row : wire::config_table()) {
+        if (row.scope == scope)
+            configs.push_back(effective(row, own_candidates(config, image, settings, row)));
+    }
+    return configs;
 }
 
 const ConfigRow& topic_row(std::string_view name) {
@@ -119,7 +131,11 @@ T parsed(const ConfigRow& row, const std::optional<std::string>& text) {
 }
 
 ConfigScope scope_of(ResourceType type) {
-    return type == ResourceType::topic ? ConfigScope::topic : ConfigScope::broker;
+    switch (type) {
+        case ResourceType::topic: return ConfigScope::topic;
+        case ResourceType::group: return ConfigScope::group;
+        default: return ConfigScope::broker;
+    }
 }
 
 }  // namespace
@@ -143,8 +159,8 @@ bool ConfigView::broker_boolean(std::string_view name) const {
 
 std::optional<std::string> ConfigView::topic_value(std::string_view topic,
                                                    std::string_view name) const {
-    const auto candidates = topic_candidates(
-        config_, image_, image_.config(ResourceType::topic, topic), topic_row(name));
+    const auto candidates =
+        own_candidates(config_, image_, image_.config(ResourceType::topic, topic), topic_row(name));
     if (candidates.empty()) return std::nullopt;
     return scaled(*candidates.front().place.value, candidates.front().factor);
 }
@@ -168,11 +184,12 @@ std::vector<EffectiveConfig> ConfigView::describe_topic(std::string_view topic) 
 }
 
 std::vector<EffectiveConfig> ConfigView::describe_topic_with(const ConfigMap& settings) const {
-    std::vector<EffectiveConfig> configs;
-    for (const ConfigRow& row : wire::config_table())
-        if (row.scope == ConfigScope::topic)
-            configs.push_back(effective(row, topic_candidates(config_, image_, settings, row)));
-    return configs;
+    return describe_own(config_, image_, settings, ConfigScope::topic);
+}
+
+std::vector<EffectiveConfig> ConfigView::describe_group(std::string_view group) const {
+    const ConfigMap& settings = image_.config(ResourceType::group, group);
+    return describe_own(config_, image_, settings, ConfigScope::group);
 }
 
 std::vector<EffectiveConfig> ConfigView::describe_broker() const {

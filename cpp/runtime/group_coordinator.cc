@@ -125,9 +125,12 @@ void GroupCoordinator::apply(const metadata::ClusterDelta& delta,
         const PartitionIndex index(i);
         if (topic->partition(index)) follow(index, topic->partition(index)->shared_from_this());
     }
-    if (delta.topics.empty()) return;
     for (const auto& [index, active] : active_) {
         if (!active->loaded) continue;
+        if (delta.topics.empty()) {
+            active->machine.learn_settings(image_);
+            continue;
+        }
         group::Effects effects;
         active->machine.learn(image_, moment(), &effects);
         carry_out(active, std::move(effects));

@@ -27,12 +27,12 @@ enum class ConfigType : std::int8_t {
 };
 
 // The type of resource that has the setting, with the number it has in requests and ConfigRecord.
-enum class ConfigScope : std::int8_t { topic = 2, broker = 4 };
+enum class ConfigScope : std::int8_t { topic = 2, broker = 4, group = 32 };
 
-// How far a broker setting can change while the broker runs. Topic settings always can.
+// How far a broker setting can change while the broker runs. Those of topics and groups always can.
 enum class UpdateMode { read_only, per_broker, cluster_wide };
 
-// A broker setting that a topic setting falls back on; its value times `factor` is the topic's.
+// A broker setting that one of a topic or group falls back on; its value times `factor` is theirs.
 struct ConfigSynonym {
     std::string_view name;
     std::int64_t factor;

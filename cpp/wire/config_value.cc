@@ -163,7 +163,9 @@ Result<ConfigValue> parse_config(const ConfigRow& row, std::string_view text) {
 }
 
 Error unknown_config(ConfigScope scope, std::string_view name) {
-    const std::string what = scope == ConfigScope::topic ? "topic setting " : "broker setting ";
+    const std::string what = scope == ConfigScope::topic   ? "topic setting "
+                             : scope == ConfigScope::group ? "group setting "
+                                                           : "broker setting ";
     if (is_unused_config(scope, name))
         return {ErrorCode::invalid_config,
                 "The " + what + quoted(name) + " is Kafka's, but not served yet"};

@@ -1,5 +1,5 @@
-// DescribeConfigs: what is in force for a topic or for this broker, where it comes from, and what
-// else it could come from. Only settings that are obeyed are described.
+// DescribeConfigs: what is in force for a topic, a group or this broker, where it comes from, and
+// what else it could come from. Only settings that are obeyed are described.
 //
 // 1     sources and synonyms (KIP-226) · 3 types and documentation (KIP-569)
 #include <algorithm>
@@ -49,10 +49,13 @@ Result<std::vector<metadata::EffectiveConfig>> in_force(const Context& context,
                                                              std::to_string(own_id) +
                                                              " but received " + name};
             return std::vector<metadata::EffectiveConfig>{};
-        case ResourceType::client_metrics:
         case ResourceType::group:
+            if (name.empty())
+                return Error{ErrorCode::invalid_request, "A group is named by its id."};
+            return view.describe_group(name);
+        case ResourceType::client_metrics:
             return Error{ErrorCode::invalid_request,
-                         "settings of groups and client metrics are not served yet"};
+                         "settings of client metrics are not served yet"};
     }
     return Error{ErrorCode::invalid_request,
                  "Unexpected resource type " + std::to_string(resource.resource_type)};

@@ -65,7 +65,7 @@ Status ConsumerGroup::adopt(std::int32_t generation, const std::vector<Migrant>&
             return refused("an unsupported custom assignor is in use.");
         Member* member = add_member(migrant.id);
         member->instance_id = migrant.instance_id;
-        member->rack_id = subscription->rack_id;
+        if (!subscription->rack_id.value_or("").empty()) member->rack_id = subscription->rack_id;
         member->client_id = migrant.client_id;
         member->client_host = migrant.client_host;
         member->rebalance_timeout_ms = migrant.rebalance_timeout_ms;
@@ -202,8 +202,7 @@ void ConsumerGroup::join(const wire::JoinGroupRequest& request, const Joiner& jo
     Member* member = *found;
     Member updated = *member;
     if (instance) updated.instance_id = instance;
-    if (subscription->rack_id && !subscription->rack_id->empty())
-        updated.rack_id = subscription->rack_id;
+    if (!subscription->rack_id.value_or("").empty()) updated.rack_id = subscription->rack_id;
     updated.rebalance_timeout_ms = request.rebalance_timeout_ms < 0 ? request.session_timeout_ms
                                                                     : request.rebalance_timeout_ms;
     updated.topic_names = sorted(subscription->topics);

@@ -10,7 +10,7 @@ from text import TableError, cpp_string, generated_from, rows
 TYPES = {"boolean": "boolean", "string": "string", "int": "int32", "short": "int16",
          "long": "int64", "double": "float64", "list": "list", "password": "password"}
 UPDATES = {"read-only": "read_only", "per-broker": "per_broker", "cluster-wide": "cluster_wide"}
-SCOPES = ("broker", "topic")
+SCOPES = ("broker", "group", "topic")
 
 
 @dataclass
@@ -90,7 +90,7 @@ def read(path):
             elif words[0] in SCOPES:
                 found.append(read_row(words))
             else:
-                raise ValueError("a row begins with broker, topic or known")
+                raise ValueError("a row begins with broker, group, topic or known")
         except (ValueError, IndexError) as error:
             raise TableError(path, number, str(error)) from error
     check(path, found, known)
@@ -213,19 +213,19 @@ def python(found, known):
 from dataclasses import dataclass
 from typing import Any
 
-__all__ = ["BROKER", "TOPIC", "Config"]
+__all__ = ["BROKER", "GROUP", "TOPIC", "Config"]
 
 
 @dataclass(frozen=True)
 class Config:
-    """One setting of a broker or topic.
+    """One setting of a broker, group or topic.
 
     Attributes
     ----------
     name : str
         Kafka's name of it.
     scope : str
-        ``"broker"`` or ``"topic"``.
+        ``"broker"``, ``"group"`` or ``"topic"``.
     type : str
         Kafka's type: boolean, string, int, short, long, double, list or password.
     default, kafka_default
@@ -264,6 +264,9 @@ _rows = (
 
 #: The settings of a broker, by name.
 BROKER = {{row.name: row for row in _rows if row.scope == "broker"}}
+
+#: The settings of a consumer group, by name.
+GROUP = {{row.name: row for row in _rows if row.scope == "group"}}
 
 #: The settings of a topic, by name.
 TOPIC = {{row.name: row for row in _rows if row.scope == "topic"}}

@@ -138,6 +138,7 @@ private:
         if (command.name == "describe") return describe(command);
         if (command.name == "topic") return change_topic(command, effects);
         if (command.name == "beat") return beat(command, effects);
+        if (command.name == "set") return set_for_group(command);
         if (command.name == "describe-consumer") return describe_consumer();
         if (command.name == "list") return list();
         if (command.name == "reload") return reload(command);
@@ -322,6 +323,22 @@ private:
             text += group.group_id + " " + group.protocol_type + " " + group.group_state + " " +
                     group.group_type + "\n";
         return text;
+    }
+
+    // set SETTING=VALUE, for the group g.
+    std::string set_for_group(const scenario::Command& command) {
+        auto image = std::make_shared<metadata::ClusterImage>(*image_);
+        for (const auto& [name, value] : command.values) {
+            wire::ConfigRecord record;
+            record.resource_type = static_cast<std::int8_t>(metadata::ResourceType::group);
+            record.resource_name = "g";
+            record.name = name;
+            record.value = value;
+            EXPECT_TRUE(image->replay(metadata::Record(record), nullptr).ok());
+        }
+        image_ = image;
+        shard_->learn_settings(image_);
+        return "";
     }
 
     // topic NAME partitions=N, which may be more than it had.

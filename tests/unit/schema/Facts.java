@@ -16,6 +16,7 @@ public class Facts {
         }
         settings("broker", kafka.server.KafkaConfig.configDef());
         settings("topic", LogConfig.configDefCopy());
+        settings("group", org.apache.kafka.coordinator.group.GroupConfig.CONFIG_DEF);
         ServerTopicConfigSynonyms.ALL_TOPIC_CONFIG_SYNONYMS.forEach((name, synonyms) -> {
             StringBuilder line = new StringBuilder("synonyms\t" + name);
             for (ConfigSynonym synonym : synonyms) {

@@ -39,7 +39,7 @@ def kafka_settings(facts: list[list[str]]) -> dict[tuple[str, str], list[str]]:
     return {
         (row[0], row[1]): row[2:5]
         for row in facts
-        if row[0] in ("broker", "topic") and row[5] == "false"
+        if row[0] in ("broker", "group", "topic") and row[5] == "false"
     }
 
 
