@@ -44,8 +44,7 @@ client::Producer::Options sending_options(const std::string& bootstrap, const py
     out.brokers.request_timeout = out.request_timeout;
     out.acks = option<std::int16_t>(options, "acks");
     out.idempotent = option<bool>(options, "enable_idempotence");
-    out.compression =
-        *record::compression_named(option<std::string>(options, "compression_type"));
+    out.compression = *record::compression_named(option<std::string>(options, "compression_type"));
     if (!options["compression_level"].is_none()) {
         out.compression_level = option<int>(options, "compression_level");
     }
@@ -62,8 +61,7 @@ client::Producer::Options sending_options(const std::string& bootstrap, const py
 // Several records that were sent with one call.
 class BulkDelivery {
 public:
-    BulkDelivery(std::vector<std::shared_ptr<Delivery>> deliveries,
-                 std::vector<std::size_t> counts)
+    BulkDelivery(std::vector<std::shared_ptr<Delivery>> deliveries, std::vector<std::size_t> counts)
         : deliveries_(std::move(deliveries)), counts_(std::move(counts)) {
         for (const std::size_t count : counts_) total_ += count;
     }
@@ -133,8 +131,9 @@ struct Headers {
         held = py::isinstance<py::dict>(from)
                    ? py::reinterpret_steal<py::object>(PyDict_Items(from.ptr()))
                    : py::reinterpret_steal<py::object>(
-                         PySequence_Fast(from.ptr(), "headers are a dict or pairs of a name and a "
-                                                     "value"));
+                         PySequence_Fast(from.ptr(),
+                                         "headers are a dict or pairs of a name and a "
+                                         "value"));
         if (!held) throw py::error_already_set();
         for (Py_ssize_t index = 0; index < PySequence_Fast_GET_SIZE(held.ptr()); ++index) {
             PyObject* pair = PySequence_Fast_GET_ITEM(held.ptr(), index);
@@ -229,12 +228,13 @@ public:
         if (bytes <= max_request_size_) [[likely]] {
             return;
         }
-        raise(Error{ErrorCode::message_too_large,
-                    "the record takes " + std::to_string(bytes) + " bytes, and max_request_size is " +
-                        std::to_string(max_request_size_)});
+        raise(Error{ErrorCode::message_too_large, "the record takes " + std::to_string(bytes) +
+                                                      " bytes, and max_request_size is " +
+                                                      std::to_string(max_request_size_)});
     }
 
-    client::Lane* lane(RecordAccumulator::Lock& lock, ProducedTopic* topic, std::int64_t partition) {
+    client::Lane* lane(RecordAccumulator::Lock& lock, ProducedTopic* topic,
+                       std::int64_t partition) {
         const auto count = static_cast<std::int64_t>(topic->lanes.size());
         if (partition >= 0 && partition < count) [[likely]] {
             return &topic->lanes[static_cast<std::size_t>(partition)];
@@ -270,8 +270,8 @@ public:
         Py_ssize_t name_size = 0;
         const char* name = PyUnicode_AsUTF8AndSize(topic_name, &name_size);
         if (name == nullptr) return nullptr;
-        const std::size_t bytes = RecordAccumulator::size_bound(
-            key_bytes.view(), value_bytes.view(), header_list.list);
+        const std::size_t bytes =
+            RecordAccumulator::size_bound(key_bytes.view(), value_bytes.view(), header_list.list);
         check_size(bytes);
 
         auto lock = records_->lock();
@@ -308,8 +308,8 @@ public:
         check();
         const auto fast_values = sequence(values, "values");
         const auto fast_keys = keys.is_none() ? py::object() : sequence(keys, "keys");
-        const auto fast_times = timestamps.is_none() ? py::object()
-                                                     : sequence(timestamps, "timestamps");
+        const auto fast_times =
+            timestamps.is_none() ? py::object() : sequence(timestamps, "timestamps");
         const auto count = static_cast<std::size_t>(PySequence_Fast_GET_SIZE(fast_values.ptr()));
         for (const auto* other : {&fast_keys, &fast_times}) {
             if (*other &&
@@ -333,9 +333,9 @@ public:
                 views[2 * (index - begin)] =
                     view(PySequence_Fast_GET_ITEM(fast_values.ptr(), position), "value", &held);
                 views[2 * (index - begin) + 1] =
-                    fast_keys ? view(PySequence_Fast_GET_ITEM(fast_keys.ptr(), position), "key",
-                                     &held)
-                              : std::nullopt;
+                    fast_keys
+                        ? view(PySequence_Fast_GET_ITEM(fast_keys.ptr(), position), "key", &held)
+                        : std::nullopt;
                 times[index - begin] = now;
                 if (fast_times) {
                     times[index - begin] =
@@ -389,8 +389,8 @@ public:
         check();
         auto lock = records_->lock();
         const std::uint64_t all = records_->flush(lock);
-        const Instant deadline = timeout ? embedded::Producer::now() + duration(*timeout)
-                                         : Instant::never();
+        const Instant deadline =
+            timeout ? embedded::Producer::now() + duration(*timeout) : Instant::never();
         const bool ended = wait_until(*records_, lock, deadline,
                                       [&] { return records_->ended_before(lock, all); });
         if (!ended) return std::nullopt;
@@ -525,10 +525,10 @@ PyObject* send_with(PyObject* capsule, PyObject* const* args, Py_ssize_t count, 
         PyObject* name = PyTuple_GET_ITEM(names, index);
         const int argument = argument_named(name);
         if (argument < 0 || argument < count) {
-            PyErr_Format(PyExc_TypeError,
-                         argument < 0 ? "send() has no argument %R"
-                                      : "send() got its argument %R twice",
-                         name);
+            PyErr_Format(
+                PyExc_TypeError,
+                argument < 0 ? "send() has no argument %R" : "send() got its argument %R twice",
+                name);
             return nullptr;
         }
         values[argument] = args[count + index];
@@ -540,8 +540,8 @@ PyObject* send_with(PyObject* capsule, PyObject* const* args, Py_ssize_t count, 
                      topic == nullptr ? "" : Py_TYPE(topic)->tp_name);
         return nullptr;
     }
-    auto* producer = static_cast<std::shared_ptr<Producer>*>(
-        PyCapsule_GetPointer(capsule, capsule_name));
+    auto* producer =
+        static_cast<std::shared_ptr<Producer>*>(PyCapsule_GetPointer(capsule, capsule_name));
     if (producer == nullptr) return nullptr;
     try {
         return (*producer)->send(topic, values[1], values[2], values[3], values[4], values[5],
@@ -582,14 +582,13 @@ PyMethodDef send_at_once_definition = {
 // A function bound to the producer alone, so that a call costs as little as one can.
 py::object bound(const std::shared_ptr<Producer>& producer, PyMethodDef* definition) {
     auto* kept = new std::shared_ptr<Producer>(producer);
-    auto capsule = py::reinterpret_steal<py::object>(
-        PyCapsule_New(kept, capsule_name, [](PyObject* dying) {
+    auto capsule =
+        py::reinterpret_steal<py::object>(PyCapsule_New(kept, capsule_name, [](PyObject* dying) {
             delete static_cast<std::shared_ptr<Producer>*>(
                 PyCapsule_GetPointer(dying, capsule_name));
         }));
     if (!capsule) throw py::error_already_set();
-    return py::reinterpret_steal<py::object>(
-        PyCFunction_NewEx(definition, capsule.ptr(), nullptr));
+    return py::reinterpret_steal<py::object>(PyCFunction_NewEx(definition, capsule.ptr(), nullptr));
 }
 
 }  // namespace

@@ -7,8 +7,8 @@ bool ByteArgument::take_other(PyObject* from, const char* what) {
         Py_ssize_t size = 0;
         const char* text = PyUnicode_AsUTF8AndSize(from, &size);
         if (text == nullptr) return false;
-        view_ = ByteView(reinterpret_cast<const std::uint8_t*>(text),
-                         static_cast<std::size_t>(size));
+        view_ =
+            ByteView(reinterpret_cast<const std::uint8_t*>(text), static_cast<std::size_t>(size));
         return true;
     }
     if (PyObject_CheckBuffer(from)) {

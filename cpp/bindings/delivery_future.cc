@@ -129,8 +129,7 @@ PyObject* guarded(Body body) {
     return nullptr;
 }
 
-PyObject* future_result(PyObject* self, PyObject* const* args, Py_ssize_t count,
-                        PyObject* names) {
+PyObject* future_result(PyObject* self, PyObject* const* args, Py_ssize_t count, PyObject* names) {
     return guarded([&] {
         await(as_future(self), timeout_argument(args, count, names, "result"));
         const Delivery& delivery = *as_future(self)->delivery;

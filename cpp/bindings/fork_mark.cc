@@ -12,8 +12,8 @@ std::atomic<unsigned> count{0};
 }  // namespace
 
 unsigned fork_count() {
-    [[maybe_unused]] static const int watched = pthread_atfork(
-        nullptr, nullptr, [] { count.fetch_add(1, std::memory_order_relaxed); });
+    [[maybe_unused]] static const int watched =
+        pthread_atfork(nullptr, nullptr, [] { count.fetch_add(1, std::memory_order_relaxed); });
     return count.load(std::memory_order_relaxed);
 }
 

@@ -5,5 +5,6 @@ PYBIND11_MODULE(_core, module, pybind11::mod_gil_not_used()) {
     pabal::bindings::bind_broker(module);
     pabal::bindings::bind_admin(module);
     pabal::bindings::bind_partitioner(module);
+    pabal::bindings::bind_consumer(module);
     pabal::bindings::bind_producer(module);
 }

@@ -55,8 +55,8 @@ io::Task<Result<std::shared_ptr<Channel>>> Brokers::open(io::Address address) {
     if (closed_) co_return Error{ErrorCode::network_exception, "the client is closed"};
     const Duration limit = std::min(options_.connect_timeout, options_.request_timeout);
     std::string client_id = options_.client_id;
-    auto opened = co_await Channel::open(clock_, network_, std::move(address),
-                                         std::move(client_id), clock_->now() + limit);
+    auto opened = co_await Channel::open(clock_, network_, std::move(address), std::move(client_id),
+                                         clock_->now() + limit);
     if (!opened.ok()) co_return opened.error();
     const std::shared_ptr<Channel> channel = *opened;
     if (closed_) {
@@ -144,8 +144,8 @@ io::Task<Status> Brokers::refresh_some(bool all, std::vector<std::string> topics
     // A connection that was lost in silence shows only now; then another broker is asked.
     for (int attempt = 0; attempt < 2; ++attempt) {
         wire::MetadataRequest asked = request;
-        auto response = co_await call_any<wire::MetadataResponse>(std::move(asked),
-                                                                  options_.request_timeout);
+        auto response =
+            co_await call_any<wire::MetadataResponse>(std::move(asked), options_.request_timeout);
         if (response.ok()) {
             take(*response, all);
             co_return Status();
@@ -170,9 +170,8 @@ void Brokers::take(wire::MetadataResponse& response, bool all) {
     }
     if (all) {
         std::erase_if(topics_, [&](const auto& known) {
-            return std::none_of(response.topics.begin(), response.topics.end(), [&](const auto& t) {
-                return t.name == known.first;
-            });
+            return std::none_of(response.topics.begin(), response.topics.end(),
+                                [&](const auto& t) { return t.name == known.first; });
         });
     }
     for (auto& answered : response.topics) {

@@ -77,8 +77,7 @@ public:
         auto channel = co_await this->channel(broker, Purpose::control);
         if (!channel.ok()) co_return channel.error();
         const std::shared_ptr<Channel> open = *channel;
-        auto response =
-            co_await open->call<Response>(std::move(request), clock_->now() + timeout);
+        auto response = co_await open->call<Response>(std::move(request), clock_->now() + timeout);
         co_return response;
     }
     template <class Response, class Request>
@@ -86,8 +85,7 @@ public:
         auto channel = co_await any_channel();
         if (!channel.ok()) co_return channel.error();
         const std::shared_ptr<Channel> open = *channel;
-        auto response =
-            co_await open->call<Response>(std::move(request), clock_->now() + timeout);
+        auto response = co_await open->call<Response>(std::move(request), clock_->now() + timeout);
         co_return response;
     }
 

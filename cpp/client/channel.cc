@@ -107,8 +107,8 @@ void Channel::submit(Rope frame, Waiting* waiting) {
 }
 
 void Channel::time_out(Waiting* waiting) {
-    waiting->failure = Error{ErrorCode::request_timed_out,
-                             "no answer from " + io::text(address_) + " in time"};
+    waiting->failure =
+        Error{ErrorCode::request_timed_out, "no answer from " + io::text(address_) + " in time"};
     waiting_.erase(std::remove(waiting_.begin(), waiting_.end(), waiting), waiting_.end());
     fail(Error{ErrorCode::network_exception,
                io::text(address_) + " left an earlier request without an answer"});
@@ -162,8 +162,8 @@ Result<bool> Channel::take_input() {
     std::size_t taken = 0;
     while (taken < bytes_per_turn) {
         const bool large = large_.size() > 0;
-        const MutableByteView room = large ? large_.view().subspan(large_bytes_)
-                                           : input_.view().subspan(input_bytes_);
+        const MutableByteView room =
+            large ? large_.view().subspan(large_bytes_) : input_.view().subspan(input_bytes_);
         const auto read = stream_->read_some(room);
         if (!read.ok()) return lost(read.error());
         if (read->end_of_stream) {
@@ -230,10 +230,10 @@ Status Channel::answer(Bytes frame) {
     const wire::ApiRow& row = *wire::find_api(waiting->api);
     PABAL_TRY(decode(reader, header, wire::response_header_version(row, waiting->version)));
     if (header.correlation_id != waiting->correlation_id) {
-        return Error{ErrorCode::invalid_request,
-                     io::text(address_) + " answered request " +
-                         std::to_string(header.correlation_id) + " instead of " +
-                         std::to_string(waiting->correlation_id)};
+        return Error{ErrorCode::invalid_request, io::text(address_) + " answered request " +
+                                                     std::to_string(header.correlation_id) +
+                                                     " instead of " +
+                                                     std::to_string(waiting->correlation_id)};
     }
     waiting_.pop_front();
     waiting->reply = frame.slice(reader.position());

@@ -28,9 +28,9 @@ struct Delivery {
     // Once true, nothing of what follows changes any more.
     std::atomic<bool> done{false};
     ErrorCode code = ErrorCode::none;
-    std::string message;           // Of an error.
+    std::string message;            // Of an error.
     std::int64_t base_offset = -1;  // -1: not known (acks=0, or appended by an earlier attempt).
-    WallTime append_time;          // -1 unless the topic stamps records itself.
+    WallTime append_time;           // -1 unless the topic stamps records itself.
 
     // Somebody wants to be told of the end; guarded by the accumulator's lock.
     bool watched = false;

@@ -28,10 +28,8 @@ bool is_moved(ErrorCode code) {
         case ErrorCode::kafka_storage_error:
         case ErrorCode::network_exception:
         case ErrorCode::broker_not_available:
-        case ErrorCode::request_timed_out:
-            return true;
-        default:
-            return false;
+        case ErrorCode::request_timed_out: return true;
+        default: return false;
     }
 }
 
@@ -354,9 +352,9 @@ void Producer::answered(wire::ProduceResponse& response,
                                        WallTime{partition.log_append_time_ms});
                 continue;
             }
-            const bool leader_known = brokers_.leader_is(
-                *batch->lane->topic->name, partition.index, partition.current_leader.leader_id,
-                partition.current_leader.leader_epoch);
+            const bool leader_known = brokers_.leader_is(*batch->lane->topic->name, partition.index,
+                                                         partition.current_leader.leader_id,
+                                                         partition.current_leader.leader_epoch);
             std::string message = partition.error_message.value_or("");
             if (message.empty()) message = std::string(error_message(code));
             refused(std::move(batch), Error{code, std::move(message)}, leader_known);
@@ -407,9 +405,8 @@ void Producer::retry(std::unique_ptr<Batch> batch, Error error, bool at_once) {
     if (std::find(retrying_.begin(), retrying_.end(), lane) == retrying_.end()) {
         retrying_.push_back(lane);
     }
-    const auto behind =
-        std::find_if(lane->retries.begin(), lane->retries.end(),
-                     [&](const auto& other) { return other->id > batch->id; });
+    const auto behind = std::find_if(lane->retries.begin(), lane->retries.end(),
+                                     [&](const auto& other) { return other->id > batch->id; });
     lane->retries.insert(behind, std::move(batch));
     if (lane->in_flight == 0 && lane->restart_sequence) restart_sequences(lane);
     wake_at(at_once ? now : lane->not_before);
@@ -423,9 +420,9 @@ void Producer::give_up(std::unique_ptr<Batch> batch, Error error) {
         if (lane->in_flight == 0) restart_sequences(lane);
     }
     if (error.message.find(place_of(*batch)) == std::string::npos) {
-        error.message = place_of(*batch) + ": " +
-                        (error.message.empty() ? std::string(error_message(error.code))
-                                               : error.message);
+        error.message =
+            place_of(*batch) + ": " +
+            (error.message.empty() ? std::string(error_message(error.code)) : error.message);
     }
     accumulator_->fail(std::move(batch), std::move(error));
 }
@@ -444,8 +441,8 @@ void Producer::expire() {
     for (auto& batch : old) {
         std::string why = batch->last_error.message;
         if (batch->attempts == 0) {
-            const auto known = brokers_.partition(*batch->lane->topic->name,
-                                                  batch->lane->partition);
+            const auto known =
+                brokers_.partition(*batch->lane->topic->name, batch->lane->partition);
             why = !known || known->leader == no_broker ? "the partition has no leader"
                                                        : "its leader cannot be reached";
         }
@@ -520,8 +517,8 @@ io::Task<void> Producer::refresh() {
         refresh_failures_ = 0;
         refreshed_ = clock_.now();
         // Asked again and again while a leader is being elected, but not at once.
-        refresh_not_before_ = refreshed_ + std::min(options_.retry_backoff,
-                                                    Duration::milliseconds(20));
+        refresh_not_before_ =
+            refreshed_ + std::min(options_.retry_backoff, Duration::milliseconds(20));
         bool incomplete = false;
         for (const auto& name : names) {
             const auto* topic = brokers_.topic(name);
@@ -536,8 +533,8 @@ io::Task<void> Producer::refresh() {
         if (incomplete) {
             metadata_wanted_ = true;
             ++refresh_failures_;
-            refresh_not_before_ = refreshed_ + std::min(backoff(refresh_failures_),
-                                                        options_.retry_backoff);
+            refresh_not_before_ =
+                refreshed_ + std::min(backoff(refresh_failures_), options_.retry_backoff);
         }
         pump();
     }

@@ -91,10 +91,11 @@ Batch* RecordAccumulator::begin(Lane* lane, std::size_t first_bytes) {
     auto batch = std::make_unique<Batch>();
     batch->id = next_id_++;
     batch->lane = lane;
-    batch->delivery = std::make_shared<Delivery>(shared_from_this(), lane->topic->name, lane->partition);
+    batch->delivery =
+        std::make_shared<Delivery>(shared_from_this(), lane->topic->name, lane->partition);
     batch->content =
-        Buffer(std::max(first_bytes, std::max(lane->usual_bytes, std::min(options_.batch_size,
-                                                                          first_batch_bytes))));
+        Buffer(std::max(first_bytes, std::max(lane->usual_bytes,
+                                              std::min(options_.batch_size, first_batch_bytes))));
     batch->began = now_();
     outstanding_.insert(batch->id);
     lane->open = std::move(batch);

@@ -80,7 +80,7 @@ struct Lane {
 
 struct ProducedTopic {
     std::shared_ptr<const std::string> name;
-    std::deque<Lane> lanes;  // By partition; addresses stay.
+    std::deque<Lane> lanes;      // By partition; addresses stay.
     std::optional<Error> error;  // Why there are no partitions, as last heard.
     bool wanted = true;
     // Of the sticky and the round robin partitioner.

@@ -27,8 +27,7 @@ struct Producer::Parts {
     std::unique_ptr<client::Producer> producer;  // Used on the shard only.
 };
 
-Producer::Producer(client::Producer::Options options,
-                   client::RecordAccumulator::Options collecting)
+Producer::Producer(client::Producer::Options options, client::RecordAccumulator::Options collecting)
     : notice_(std::make_shared<Notice>()), parts_(std::make_unique<Parts>()) {
     Parts* parts = parts_.get();
     const Prng random = parts->ports.ports().random.fork("producer");
@@ -37,9 +36,9 @@ Producer::Producer(client::Producer::Options options,
         [parts] { parts->ports.shard().post([parts] { parts->producer->pump(); }); },
         [notice = notice_] { notice->ring(); });
     parts->ports.shard().run([&] {
-        parts->producer = std::make_unique<client::Producer>(
-            &parts->ports.ports().clock, &parts->ports.ports().network, random, std::move(options),
-            records_);
+        parts->producer = std::make_unique<client::Producer>(&parts->ports.ports().clock,
+                                                             &parts->ports.ports().network, random,
+                                                             std::move(options), records_);
     });
 }
 

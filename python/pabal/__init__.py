@@ -15,8 +15,10 @@ if TYPE_CHECKING:
     from pabal import errors, explore
     from pabal.broker import Broker
     from pabal.cluster import Clock, Cluster
+    from pabal.consumer import Consumer
     from pabal.group import Group
     from pabal.producer import Producer, RecordMetadata
+    from pabal.records import Record, TopicPartition
     from pabal.topic import PartitionState, Topic
     from pabal.version import __version__
 
@@ -24,11 +26,14 @@ __all__ = [
     "Broker",
     "Clock",
     "Cluster",
+    "Consumer",
     "Group",
     "PartitionState",
     "Producer",
+    "Record",
     "RecordMetadata",
     "Topic",
+    "TopicPartition",
     "__version__",
     "errors",
     "explore",
@@ -40,14 +45,17 @@ _ORIGINS = {
     "Broker": "pabal.broker",
     "Clock": "pabal.cluster",
     "Cluster": "pabal.cluster",
+    "Consumer": "pabal.consumer",
     "Group": "pabal.group",
     "PartitionState": "pabal.topic",
     "Producer": "pabal.producer",
+    "Record": "pabal.records",
     "RecordMetadata": "pabal.producer",
     "Topic": "pabal.topic",
+    "TopicPartition": "pabal.records",
     "__version__": "pabal.version",
 }
-_MODULES = frozenset(("errors", "explore"))
+_MODULES = frozenset(("errors", "explore", "serializers"))
 
 
 def __getattr__(name: str) -> object:

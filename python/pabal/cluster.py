@@ -26,6 +26,7 @@ from pabal.properties import property_text
 from pabal.topic import PartitionState, Topic
 
 if TYPE_CHECKING:
+    from pabal.consumer import Consumer
     from pabal.producer import Producer
 
 __all__ = ["Broker", "Clock", "Cluster", "PartitionState", "Topic"]
@@ -529,6 +530,23 @@ class Cluster:
         from pabal.producer import Producer
 
         return Producer(self.bootstrap_servers, **config)
+
+    def consumer(self, *topics: str, **config: Any) -> Consumer:
+        """A `pabal.Consumer` that is connected to this cluster, with its settings.
+
+        Examples
+        --------
+        >>> with Cluster() as cluster:
+        ...     with cluster.producer() as producer:
+        ...         _ = producer.send("orders", b"tea")
+        ...     consumer = cluster.consumer("orders", group="a", auto_offset_reset="earliest")
+        ...     with consumer:
+        ...         consumer.poll(timeout=10)[0].value
+        b'tea'
+        """
+        from pabal.consumer import Consumer
+
+        return Consumer(*topics, bootstrap_servers=self.bootstrap_servers, **config)
 
     def group(self, group_id: str) -> Group:
         """The consumer group ``group_id``, which need not exist yet.
