@@ -40,6 +40,10 @@ struct LogConfig {
     std::int64_t retention_milliseconds = 7LL * 24 * 3600 * 1000;
     bool retention_deletes = true;  // cleanup.policy contains "delete".
     bool compacted = false;         // It contains "compact": offsets may have gaps.
+    double min_cleanable_dirty_ratio = 0.5;
+    std::int64_t min_compaction_lag_milliseconds = 0;
+    std::int64_t max_compaction_lag_milliseconds = INT64_MAX;
+    std::int64_t delete_retention_milliseconds = 24LL * 3600 * 1000;  // Of tombstones.
     std::int64_t flush_messages = INT64_MAX;
     std::int64_t flush_milliseconds = INT64_MAX;
     Duration file_delete_delay = Duration::seconds(60);
@@ -67,6 +71,7 @@ struct LogCheckpoint {
     // The machine has not gone down since the log was open last: the kernel kept every write, so
     // that damage before whole batches cannot be the trace of a lost one.
     bool writes_survived = false;
+    bool was_compacted = false;  // Once, whatever its configuration says now: there may be gaps.
     std::optional<LogStanding> standing;  // At `recovery_point`; a hint that is checked.
 };
 
@@ -122,6 +127,25 @@ struct ActiveProducer {
     std::int64_t last_timestamp = -1;
     std::int32_t coordinator_epoch = -1;
     std::optional<Offset> transaction_start;
+    std::optional<Offset> last_data_offset;  // Of its newest batch that is no marker.
+};
+
+class Compaction;
+struct CompactionMeans;
+
+// What a compacted log offers to be cleaned: whole segments, below the active one and what is not
+// stable, replicated and old enough.
+struct Cleanable {
+    Offset first_dirty;
+    Offset end;                    // At or below `first_dirty` there is nothing to do.
+    std::int64_t clean_bytes = 0;  // Of segments that were cleaned before.
+    std::int64_t dirty_bytes = 0;
+    bool overdue = false;  // max.compaction.lag.ms has passed for a record of it (KIP-354).
+
+    double dirty_ratio() const {
+        const auto all = static_cast<double>(clean_bytes + dirty_bytes);
+        return all > 0 ? static_cast<double>(dirty_bytes) / all : 0;
+    }
 };
 
 // The work of one flush, taken on the shard. `run` syncs and may happen on the disk pool while the
@@ -196,6 +220,18 @@ public:
     // Rolls by age, deletes by time, size and log start offset; forgets expired producers. Returns
     // true if the log start offset moved.
     IoResult<bool> apply_retention(Offset high_watermark, WallTime now);
+    // Compaction (KIP-58). What there is to be cleaned, if everything below `cleaned_up_to` was
+    // cleaned before; nonsense there (below the log's start, above its end) means that nothing was.
+    IoResult<Cleanable> cleanable(std::optional<Offset> cleaned_up_to, Offset last_stable_offset,
+                                  WallTime now) const;
+    // A cleaning of that, to be stepped through on the disk pool. All of it must be below the
+    // recovery point of the newest checkpoint that is safe on disk.
+    IoResult<std::unique_ptr<Compaction>> prepare_compaction(const Cleanable& range,
+                                                             const CompactionMeans& means,
+                                                             WallTime now);
+    // Puts the segment that `compaction` has ready in the place of those that it was made of. False
+    // if these are not there any more: then the cleaning is void. The caller syncs the directory.
+    IoResult<bool> replace_segments(const Compaction& compaction, WallTime now);
     // Deleted segments keep their files as `.deleted` for `file_delete_delay`. Those that are due.
     std::vector<std::string> take_deleted_files(WallTime now);
     void set_config(LogConfig config);

@@ -128,8 +128,11 @@ std::vector<ActiveProducer> ProducerState::active_producers() const {
     std::vector<ActiveProducer> all;
     all.reserve(producers_.size());
     for (const auto& [id, producer] : producers_) {
+        std::optional<Offset> last_data_offset;
+        if (producer.batch_count > 0)
+            last_data_offset = producer.batches[producer.batch_count - 1].last_offset;
         all.push_back({id, producer.epoch, producer.last_sequence(), producer.last_timestamp,
-                       producer.coordinator_epoch, producer.transaction_start});
+                       producer.coordinator_epoch, producer.transaction_start, last_data_offset});
     }
     return all;
 }

@@ -22,14 +22,18 @@ bool ends_with(std::string_view name, std::string_view suffix) {
 class Recovery {
 public:
     Recovery(PartitionLog::State& log, const LogCheckpoint& checkpoint, WallTime now)
-        : log_(log), checkpoint_(checkpoint), now_(now) {}
+        : log_(log),
+          checkpoint_(checkpoint),
+          now_(now),
+          gaps_(log.config.compacted || checkpoint.was_compacted) {}
 
     IoStatus run();
 
 private:
     IoStatus read_directory();
     IoStatus take_file(const io::DirectoryEntry& entry);
-    IoStatus finish_swaps();
+    IoStatus clear_leftovers();
+    IoStatus finish_swap(Offset base);
     IoStatus make_segments();
     IoStatus read_epochs();
 
@@ -51,7 +55,12 @@ private:
     PartitionLog::State& log_;
     const LogCheckpoint& checkpoint_;
     WallTime now_;
+    bool gaps_;                                           // Compaction may have taken batches.
     std::vector<std::pair<Offset, SegmentFiles>> files_;  // Ascending.
+    // What an interrupted compaction left: names, `.log.cleaned` and `.log.swap` also by base.
+    std::vector<std::string> cleaned_;
+    std::vector<std::string> swapped_;
+    std::vector<Offset> cleaned_logs_;
     std::vector<Offset> swaps_;
     bool has_epochs_ = false;
     bool clean_ = false;           // What is there needs no scan.
@@ -63,8 +72,8 @@ private:
 
 IoStatus Recovery::run() {
     PABAL_TRY(read_directory());
-    if (!swaps_.empty()) {
-        PABAL_TRY(finish_swaps());
+    if (!cleaned_.empty() || !swapped_.empty()) {
+        PABAL_TRY(clear_leftovers());
         PABAL_TRY(read_directory());
     }
     PABAL_TRY(make_segments());
@@ -96,6 +105,9 @@ IoStatus Recovery::run() {
 
 IoStatus Recovery::read_directory() {
     files_.clear();
+    cleaned_.clear();
+    swapped_.clear();
+    cleaned_logs_.clear();
     swaps_.clear();
     log_.snapshots.clear();
     auto listed = log_.disk.list(log_.directory);
@@ -119,14 +131,15 @@ IoStatus Recovery::take_file(const io::DirectoryEntry& entry) {
         return {};
     }
     const bool of_quorum = name.find(".checkpoint") != std::string::npos;  // Its own snapshots.
-    if (ends_with(name, deleted_suffix) || ends_with(name, cleaned_suffix) ||
-        ends_with(name, ".tmp")) {
+    if (ends_with(name, deleted_suffix) || ends_with(name, ".tmp"))
         return of_quorum ? IoStatus() : log_.disk.remove(log_.directory + "/" + name);
-    }
-    if (ends_with(name, swap_suffix)) {
-        const auto base = base_offset_of(
-            std::string_view(name).substr(0, name.size() - swap_suffix.size()), log_suffix);
-        if (base) swaps_.push_back(*base);
+    for (const bool swap : {false, true}) {
+        const auto suffix = swap ? swap_suffix : cleaned_suffix;
+        if (!ends_with(name, suffix)) continue;
+        (swap ? swapped_ : cleaned_).push_back(name);
+        const auto stem = std::string_view(name).substr(0, name.size() - suffix.size());
+        if (const auto base = base_offset_of(stem, log_suffix))
+            (swap ? swaps_ : cleaned_logs_).push_back(*base);
         return {};
     }
     if (const auto offset = base_offset_of(name, producer_snapshot_suffix)) {
@@ -153,33 +166,61 @@ IoStatus Recovery::take_file(const io::DirectoryEntry& entry) {
     return {};
 }
 
-// Kafka was interrupted while compacted segments took the place of others: they do so now.
-IoStatus Recovery::finish_swaps() {
-    for (const Offset base : swaps_) {
-        const std::string swap = path(base) + std::string(swap_suffix);
-        PABAL_TRY_ASSIGN(const auto file, log_.disk.open(swap, io::OpenMode::read_write));
-        PABAL_TRY_ASSIGN(const auto size, file->size());
-        Offset end = base;
-        BatchScanner scanner(*file, 0, static_cast<std::int64_t>(size));
-        while (true) {
-            PABAL_TRY_ASSIGN(const bool found, scanner.next());
-            if (!found) break;
-            end = scanner.batch().next_offset();
-        }
-        for (const auto& [old_base, files] : files_) {
-            if (old_base < base || old_base >= end) continue;
-            for (const auto suffix : segment_suffixes) {
-                PABAL_TRY(log_.disk.remove(file_path(log_.directory, old_base, suffix)));
-            }
-        }
-        for (const auto suffix : segment_suffixes) {
-            const std::string target = file_path(log_.directory, base, suffix);
-            PABAL_TRY_ASSIGN(const bool exists,
-                             log_.disk.exists(target + std::string(swap_suffix)));
-            if (exists) PABAL_TRY(log_.disk.rename(target + std::string(swap_suffix), target));
+// Compaction was interrupted. What was being written goes; segments that were taking the place of
+// others do so now. We rename the log last (PartitionLog::replace_segments), Kafka renames it
+// first, so an index that waits for its place has a `.log.cleaned`, a `.log.swap`, or its log in
+// place already. Every step can be interrupted again.
+IoStatus Recovery::clear_leftovers() {
+    REACHED("recovery-clears-a-compaction");
+    const auto is_one_of = [](const std::vector<Offset>& bases, std::string_view stem) {
+        return std::any_of(bases.begin(), bases.end(),
+                           [&](Offset base) { return stem.starts_with(file_name(base, {})); });
+    };
+    for (const auto& name : swapped_) {
+        const std::string path = log_.directory + "/" + name;
+        const auto stem = std::string_view(name).substr(0, name.size() - swap_suffix.size());
+        if (is_one_of(swaps_, stem)) continue;
+        if (is_one_of(cleaned_logs_, stem)) {
+            PABAL_TRY(log_.disk.remove(path));
+        } else {
+            PABAL_TRY(log_.disk.rename(path, log_.directory + "/" + std::string(stem)));
         }
     }
+    for (const auto& name : cleaned_) {
+        const std::string path = log_.directory + "/" + name;
+        const auto stem = std::string_view(name).substr(0, name.size() - cleaned_suffix.size());
+        if (!ends_with(stem, log_suffix)) PABAL_TRY(log_.disk.remove(path));
+    }
+    for (const Offset base : cleaned_logs_)
+        PABAL_TRY(log_.disk.remove(path(base) + std::string(cleaned_suffix)));
+    for (const Offset base : swaps_) PABAL_TRY(finish_swap(base));
     return log_.disk.sync_directory(log_.directory);
+}
+
+IoStatus Recovery::finish_swap(Offset base) {
+    const std::string swap = path(base) + std::string(swap_suffix);
+    PABAL_TRY_ASSIGN(const auto file, log_.disk.open(swap, io::OpenMode::read_write));
+    PABAL_TRY_ASSIGN(const auto size, file->size());
+    Offset end = base;
+    BatchScanner scanner(*file, 0, static_cast<std::int64_t>(size));
+    while (true) {
+        PABAL_TRY_ASSIGN(const bool found, scanner.next());
+        if (!found) break;
+        end = scanner.batch().next_offset();
+    }
+    for (const auto& [old_base, files] : files_) {
+        if (old_base < base || (old_base >= end && old_base != base)) continue;
+        // Without its log the old segment of that name is gone, and what is there is the new one's.
+        if (old_base == base && files.log < 0) continue;
+        for (std::size_t i = std::size(segment_suffixes); i-- > 0;)
+            PABAL_TRY(log_.disk.remove(file_path(log_.directory, old_base, segment_suffixes[i])));
+    }
+    for (std::size_t i = std::size(segment_suffixes); i-- > 0;) {
+        const std::string target = file_path(log_.directory, base, segment_suffixes[i]);
+        PABAL_TRY_ASSIGN(const bool exists, log_.disk.exists(target + std::string(swap_suffix)));
+        if (exists) PABAL_TRY(log_.disk.rename(target + std::string(swap_suffix), target));
+    }
+    return {};
 }
 
 IoStatus Recovery::make_segments() {
@@ -286,7 +327,11 @@ IoStatus Recovery::scan() {
         Segment& segment = *log_.segments[index];
         if (index > first) {
             position = 0;
-            if (segment.base() != expected_ && !log_.config.compacted) {
+            // Compaction leaves gaps; ours only below the recovery point and in what a follower
+            // took over. Above, a loss of power may also have taken the end of a segment.
+            const bool may_be_gap = gaps_ && (expected_ < checkpoint_.recovery_point ||
+                                              checkpoint_.writes_survived || !checkpoint_.standing);
+            if (segment.base() != expected_ && !may_be_gap) {
                 PABAL_TRY(damaged_between(index));
                 break;
             }
@@ -323,8 +368,7 @@ IoResult<bool> Recovery::scan_segment(std::size_t index, std::int64_t position) 
         if (!found) break;
         const auto& batch = scanner.batch();
         if (batch.last_offset_delta() < 0 || !segment.can_hold(batch.last_offset()) ||
-            batch.base_offset() < expected_ ||
-            (batch.base_offset() != expected_ && !log_.config.compacted)) {
+            batch.base_offset() < expected_ || (batch.base_offset() != expected_ && !gaps_)) {
             reason = "its batch has the offsets " + std::to_string(batch.base_offset().value()) +
                      " to " + std::to_string(batch.last_offset().value()) + " where " +
                      std::to_string(expected_.value()) + " comes next";

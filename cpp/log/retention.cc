@@ -52,7 +52,8 @@ IoResult<bool> PartitionLog::apply_retention(Offset high_watermark, WallTime now
         const Segment& segment = *log.segments[count];
         const Offset end = log.end_of_segment(count);
         const bool is_active = count + 1 == log.segments.size();
-        if (segment.size() == 0 || end > high_watermark) break;
+        // A closed segment may be empty, once compaction took all of it.
+        if ((is_active && segment.size() == 0) || end > high_watermark) break;
 
         bool expired = !is_active && end <= log.log_start;
         if (!expired && log.config.retention_deletes && log.config.retention_milliseconds >= 0) {

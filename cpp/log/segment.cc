@@ -66,17 +66,28 @@ IoResult<bool> Segment::must_roll(std::int64_t bytes, Offset last_offset,
         return true;
     }
 
-    if (!first_timestamp_) {
+    PABAL_TRY_ASSIGN(const auto first, first_timestamp());
+    const std::int64_t waited =
+        first.value_or(-1) >= 0 ? max_timestamp - *first : now.milliseconds - created_.milliseconds;
+    const Duration limit = config.segment_age - config.segment_jitter;
+    return config.segment_age >= Duration() && waited > limit.to_milliseconds();
+}
+
+IoResult<std::optional<std::int64_t>> Segment::first_timestamp() const {
+    if (size_ > 0 && !first_timestamp_) {
         PABAL_TRY_ASSIGN(const auto log, file());
         BatchScanner scanner(*log, 0, size_, record::header_size);
         PABAL_TRY_ASSIGN(const bool found, scanner.next());
         if (!found) return no_batch(0, scanner.reason());
         first_timestamp_ = scanner.batch().max_timestamp().milliseconds;
     }
-    const std::int64_t waited = *first_timestamp_ >= 0 ? max_timestamp - *first_timestamp_
-                                                       : now.milliseconds - created_.milliseconds;
-    const Duration limit = config.segment_age - config.segment_jitter;
-    return config.segment_age >= Duration() && waited > limit.to_milliseconds();
+    return size_ > 0 ? first_timestamp_ : std::nullopt;
+}
+
+std::int64_t Segment::index_bytes() const {
+    if (!offset_index_) return std::max(files_.offset_index, files_.time_index);
+    return std::max<std::int64_t>(offset_index_->count() * std::int64_t{OffsetIndex::entry_size},
+                                  time_index_->count() * std::int64_t{TimeIndex::entry_size});
 }
 
 IoStatus Segment::create_file() {

@@ -98,6 +98,10 @@ public:
     // Recovery found the bytes up to `size` valid; the file may be longer until `cut`.
     void set_size(std::int64_t size) { size_ = size; }
 
+    // The timestamp of the first batch, from which rolling counts; nothing if there is none.
+    IoResult<std::optional<std::int64_t>> first_timestamp() const;
+    // Of the larger of the two indexes.
+    std::int64_t index_bytes() const;
     bool has_index_entries() const { return offset_index_ && offset_index_->count() > 0; }
     TransactionIndex& transactions() const;
     bool has_transactions() const {
@@ -133,7 +137,8 @@ private:
     mutable bool indexes_loaded_ = false;
     mutable std::int64_t bytes_since_index_entry_ = 0;
     WallTime created_;
-    std::optional<std::int64_t> first_timestamp_;  // Of the first batch: what rolling counts from.
+    // Of the first batch: what rolling counts from.
+    mutable std::optional<std::int64_t> first_timestamp_;
     mutable std::optional<TimestampOffset> max_timestamp_;
     mutable std::unique_ptr<OffsetIndex> offset_index_;
     mutable std::unique_ptr<TimeIndex> time_index_;
