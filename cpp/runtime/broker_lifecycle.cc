@@ -11,6 +11,8 @@ namespace {
 
 constexpr Duration registration_pause = Duration::milliseconds(50);
 constexpr Duration shutdown_pause = Duration::milliseconds(20);
+// Without a controller nobody can take over; one may be elected just now.
+constexpr Duration lonely_patience = Duration::milliseconds(1000);
 
 }  // namespace
 
@@ -201,11 +203,15 @@ io::Task<void> BrokerLifecycle::shut_down(Instant deadline) {
     want_shut_down_ = true;
     news_ = true;
     wake();
-    while (living_ && !may_end_ && !stopped_ && clock_->now() < deadline) {
-        const Duration rest = std::min(interval_, deadline - clock_->now());
+    Instant last_known = clock_->now();
+    while (living_ && !may_end_ && !stopped_ && !is_alone() && clock_->now() < deadline) {
+        const Instant now = clock_->now();
+        if (link_->knows_controller()) last_known = now;
+        if (now - last_known > lonely_patience) break;
+        const Duration rest = std::min(shutdown_pause, deadline - now);
         co_await pause(rest);
     }
-    if (!may_end_ && log_)
+    if (!may_end_ && !is_alone() && log_)
         log_->warning("the controller did not let this broker go in time; it ends all the same",
                       {});
 }

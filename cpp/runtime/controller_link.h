@@ -126,6 +126,8 @@ public:
         }
     }
 
+    // Somebody leads the metadata quorum, as far as this node knows.
+    bool knows_controller() const { return controller_->active() || controller_address(); }
     // What is committed and applied here; never null.
     const ImagePointer& image() const { return publisher_->image(); }
 
