@@ -8,6 +8,7 @@
 #include <chrono>
 #include <cstdio>
 #include <cstring>
+#include <future>
 #include <map>
 #include <memory>
 #include <optional>
@@ -141,7 +142,16 @@ int main(int argument_count, char** arguments) {
     if (!made.ok()) return refuse(made.error().message);
     std::unique_ptr<pabal::embedded::Broker> broker = std::move(*made);
 
-    auto started = broker->start().get();
+    // Without a majority of the voters a start takes as long as it takes; who is told to end does.
+    auto starting = broker->start();
+    const timespec look_again{0, 1'000'000};
+    while (starting.wait_for(std::chrono::seconds(0)) != std::future_status::ready) {
+        if (sigtimedwait(&endings, nullptr, &look_again) < 0) continue;
+        log.info("ending before it could serve");
+        broker->kill();
+        return 0;
+    }
+    auto started = starting.get();
     if (!started.ok()) {
         log.error("could not start", {{"reason", started.error().message}});
         return exit_failure;

@@ -7,6 +7,7 @@
 #include "broker/metrics_endpoint.h"
 #include "broker/producer_ids.h"
 #include "broker/topic_creation.h"
+#include "io/gate.h"
 #include "metadata/broker_config.h"
 #include "node/log_directories.h"
 #include "runtime/broker_lifecycle.h"
@@ -70,6 +71,7 @@ struct Node::Parts {
     // Ends whatever start() has begun; the order of an orderly end.
     io::Task<void> stop();
     io::Task<void> kill();
+    io::Task<void> end_start();
     io::Task<void> tell_groups(std::shared_ptr<const metadata::ClusterDelta> delta,
                                runtime::ImagePointer image);
     void make_broker(runtime::ControllerOptions controller_options,
@@ -111,6 +113,9 @@ struct Node::Parts {
     bool partitions_started = false;
     bool controller_started = false;
     bool failure_told = false;
+    bool starting = false;
+    bool killed = false;
+    io::Gate* start_awaited = nullptr;
 };
 
 Node::Node(io::Ports ports, metadata::BrokerConfig config, NodeOptions options, Logger log)
@@ -138,8 +143,11 @@ std::shared_ptr<const metadata::ClusterImage> Node::image() const {
 
 io::Task<Status> Node::start() {
     Parts* parts = parts_.get();
+    parts->starting = true;
     Status status = co_await parts->start();
-    if (!status.ok()) co_await parts->stop();
+    if (!status.ok() && !parts->killed) co_await parts->stop();
+    parts->starting = false;
+    if (parts->start_awaited) parts->start_awaited->open();
     co_return status;
 }
 
@@ -327,6 +335,19 @@ void Node::Parts::serve(bool controllers) {
     }
 }
 
+// A start that waits for other nodes waits in vain from here on, and ends before anything is freed.
+io::Task<void> Node::Parts::end_start() {
+    if (!starting) co_return;
+    io::Gate gate(ports.clock);
+    start_awaited = &gate;
+    if (link) link->stop();
+    if (lifecycle) co_await lifecycle->stop();
+    const Instant never = Instant::never();
+    auto ended = gate.opened(never);
+    if (starting) co_await ended;
+    start_awaited = nullptr;
+}
+
 // What speaks to the active controller ends before what it speaks through.
 io::Task<void> Node::Parts::end_control() {
     if (!lifecycle) co_return;
@@ -375,6 +396,8 @@ io::Task<void> Node::Parts::stop() {
 }
 
 io::Task<void> Node::Parts::kill() {
+    killed = true;
+    co_await end_start();
     if (connections) connections->reset();
     if (metrics_endpoint) co_await metrics_endpoint->stop();
     if (groups) co_await groups->stop();

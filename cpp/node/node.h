@@ -59,8 +59,8 @@ public:
     // Kafka's checkpoint files are written. Bounded in time.
     io::Task<void> stop();
     // The shell's half of a SIGKILL: connections are reset without a reply, nothing is flushed and
-    // no file is written; then waits end and memory is freed. (The ports must refuse effects from
-    // the same instant on.)
+    // no file is written; then waits end and memory is freed. Also while start() has not ended:
+    // then it fails. (The ports must refuse effects from the same instant on.)
     io::Task<void> kill();
 
     // From start() on.

@@ -118,6 +118,7 @@ io::Task<Status> Broker::stop(Duration limit) {
 
 io::Task<Status> Broker::bury(Duration limit) {
     ASSERT(process_ && !process_->is_alive(), "only the dead are buried");
+    if (stuck_) co_return Error{ErrorCode::request_timed_out, "it waits for something still"};
     if (server_ && started_) {
         std::function<io::Task<void>()> work = [this] { return run_kill(); };
         auto in_time = co_await on_shard(work, limit);
