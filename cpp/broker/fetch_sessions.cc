@@ -12,8 +12,8 @@ constexpr Duration eviction_age = Duration::seconds(120);
 
 }  // namespace
 
-void FetchedPartition::partition_changed() {
-    session_->add_news(this);
+void FetchedPartition::partition_changed(bool wake) {
+    session_->add_news(this, wake);
 }
 
 FetchSession::~FetchSession() {
@@ -77,7 +77,7 @@ const std::vector<FetchedPartition*>& FetchSession::in_order() {
     return order_;
 }
 
-void FetchSession::add_news(FetchedPartition* partition) {
+void FetchSession::add_news(FetchedPartition* partition, bool wake) {
     if (!partition->has_news_) {
         partition->has_news_ = true;
         partition->previous_ = news_last_;
@@ -89,7 +89,7 @@ void FetchSession::add_news(FetchedPartition* partition) {
         partition->fresh_ = true;
         fresh_.push_back(partition);
     }
-    if (waiting_) waiting_->open();
+    if (waiting_ && wake) waiting_->open();
 }
 
 void FetchSession::unlink(FetchedPartition* partition) {

@@ -55,7 +55,7 @@ public:
 
 private:
     friend class FetchSession;
-    void partition_changed() override;
+    void partition_changed(bool wake) override;
 
     FetchSession* session_ = nullptr;
     std::size_t place_ = 0;  // In the session's order.
@@ -117,7 +117,7 @@ private:
         std::size_t operator()(const Key& key) const;
     };
     Key key_of(std::string_view topic_name, const TopicId& topic_id, PartitionIndex index) const;
-    void add_news(FetchedPartition* partition);
+    void add_news(FetchedPartition* partition, bool wake = true);
     void unlink(FetchedPartition* partition);
 
     std::int32_t id_ = 0;

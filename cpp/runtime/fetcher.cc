@@ -31,6 +31,14 @@ Duration doubled(Duration back_off, Duration most) {
 
 }  // namespace
 
+void FollowerFetchRequest::fill(int version) {
+    if (version >= 15) {
+        replica_id = no_broker;
+    } else {
+        replica_state = ReplicaState();
+    }
+}
+
 Fetcher::Fetcher(io::Ports* ports, const metadata::BrokerConfig* config, Partitions* partitions,
                  const Logger* log, BrokerId leader, std::int32_t number)
     : ports_(ports),
@@ -297,8 +305,8 @@ void Fetcher::drop_what_cannot_be_asked() {
     });
 }
 
-wire::FetchRequest Fetcher::build() {
-    wire::FetchRequest request;
+FollowerFetchRequest Fetcher::build() {
+    FollowerFetchRequest request;
     const auto image = partitions_->image();
     const auto self = config_->node_id();
     const auto* broker = image ? image->broker(self) : nullptr;

@@ -37,6 +37,11 @@ namespace pabal::runtime {
 
 class Partitions;
 
+// A fetch that says who follows where the version has its place for it.
+struct FollowerFetchRequest : wire::FetchRequest {
+    void fill(int version);
+};
+
 class Fetcher {
 public:
     // All outlive this object. `number` tells the fetchers of one leader apart.
@@ -59,7 +64,7 @@ public:
 private:
     // One partition of the session.
     struct Followed final : PartitionObserver {
-        void partition_changed() override { fetcher->name(this); }
+        void partition_changed(bool) override { fetcher->name(this); }
 
         Fetcher* fetcher = nullptr;
         TopicPartition id;
@@ -87,7 +92,7 @@ private:
     io::Task<void> ask_bounds(TopicPartition id);
     io::Task<Result<Offset>> list_offset(std::string topic, PartitionIndex index, LeaderEpoch epoch,
                                          std::int64_t timestamp);
-    wire::FetchRequest build();
+    FollowerFetchRequest build();
     void drop_what_cannot_be_asked();
     void add(wire::FetchRequest* request, Followed* followed);
     void carry_out(Followed* followed, const replication::FollowerStep& step);

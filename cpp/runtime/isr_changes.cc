@@ -119,7 +119,6 @@ wire::AlterPartitionRequest IsrChanges::request_of(const std::vector<Pending>& p
         data.partition_epoch = change.partition_epoch;
         data.leader_recovery_state = recovered;
         for (const auto& member : change.in_sync) {
-            data.new_isr.push_back(member.id);
             // The incarnation whose fetches were seen (KIP-903); ours is known here alone.
             data.new_isr_with_epochs.push_back(
                 {member.id, member.id == self_ ? request.broker_epoch : member.epoch});

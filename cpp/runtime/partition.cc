@@ -215,10 +215,14 @@ void Partition::wake(bool all) {
 void Partition::changed(PartitionObserver::Interest what) {
     using Interest = PartitionObserver::Interest;
     for (auto* observer = observers_; observer; observer = observer->next_) {
-        if (what == Interest::standing || observer->interest_ == what ||
-            (what == Interest::committed_records && partitions_->rack_aware() &&
-             observer->interest_ == Interest::appended_records))
-            observer->partition_changed();
+        if (what == Interest::standing || observer->interest_ == what) {
+            observer->partition_changed(true);
+        } else if (what == Interest::committed_records &&
+                   observer->interest_ == Interest::appended_records) {
+            // Followers hear of the high watermark with the next records or when their wait is
+            // over; at once only if consumers may read from them.
+            observer->partition_changed(partitions_->rack_aware());
+        }
     }
 }
 

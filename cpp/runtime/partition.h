@@ -53,8 +53,9 @@ public:
 
 private:
     friend class Partition;
-    // Called in the midst of an append: takes a note, does nothing else.
-    virtual void partition_changed() = 0;
+    // Called in the midst of an append: takes a note, does nothing else. Whoever waits is to be
+    // woken, or will do when it looks next.
+    virtual void partition_changed(bool wake) = 0;
 
     Partition* partition_ = nullptr;
     PartitionObserver* next_ = nullptr;

@@ -145,7 +145,9 @@ private:
                 return false;
             if (outcome.error == ErrorCode::none) {
                 // Replicas delete records together.
-                if (outcome.log_start_offset != fetched.told_log_start_offset) return true;
+                if (outcome.log_start_offset > fetched.log_start_offset &&
+                    outcome.log_start_offset != fetched.told_log_start_offset)
+                    return true;
                 if (context_->partitions.rack_aware() &&
                     outcome.high_watermark != fetched.told_high_watermark)
                     return true;
@@ -279,6 +281,11 @@ void add_wishes(const wire::FetchRequest& message, FetchSession* session) {
             partition->last_fetched_epoch = wish.last_fetched_epoch;
             partition->log_start_offset = wish.log_start_offset;
             partition->place_is_news = true;
+            // A follower passes over answers to what it asked before.
+            if (wish.log_start_offset >= Offset(0)) {
+                partition->told_high_watermark = Offset(-1);
+                partition->told_log_start_offset = Offset(-1);
+            }
         }
     }
 }
