@@ -228,9 +228,9 @@ void Shard::downgrade(const std::string& id, Group* group, const std::set<std::s
 }
 
 wire::ConsumerGroupHeartbeatResponse Shard::nothing_new(
-    const wire::ConsumerGroupHeartbeatRequest& request) const {
-    const Group* group = find(request.group_id);
-    if (group && group->consumer) return group->consumer->nothing_new(request);
+    const wire::ConsumerGroupHeartbeatRequest& request, CallId call) {
+    Group* group = find(request.group_id);
+    if (group && group->consumer) return group->consumer->nothing_new(request, call);
     return {};
 }
 

@@ -56,7 +56,7 @@ public:
     Duration consumer_heartbeat(const wire::ConsumerGroupHeartbeatRequest& request,
                                 const Caller& caller, Moment moment, Effects* effects);
     wire::ConsumerGroupHeartbeatResponse nothing_new(
-        const wire::ConsumerGroupHeartbeatRequest& request) const;
+        const wire::ConsumerGroupHeartbeatRequest& request, CallId call);
     // GROUP_ID_NOT_FOUND for one that does not exist or speaks the classic protocol.
     wire::ConsumerGroupDescribeResponse::DescribedGroup describe_consumer(
         const std::string& group) const;

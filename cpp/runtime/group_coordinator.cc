@@ -470,7 +470,8 @@ io::Task<wire::ConsumerGroupHeartbeatResponse> GroupCoordinator::consumer_heartb
     *parked = nullptr;
     // Still there: the machine had no news.
     if (calls_.erase(caller.call) > 0) {
-        wire::ConsumerGroupHeartbeatResponse response = (*active)->machine.nothing_new(request);
+        wire::ConsumerGroupHeartbeatResponse response =
+            (*active)->machine.nothing_new(request, caller.call);
         group::Effects nothing;
         ErrorCode error = co_await written(*active, std::move(nothing));
         if (error == ErrorCode::none) co_return response;

@@ -311,9 +311,12 @@ void ConsumerGroup::leave(Member* member, const Request& request, const Caller& 
     tell_parked(moment, effects);
 }
 
-wire::ConsumerGroupHeartbeatResponse ConsumerGroup::nothing_new(const Request& request) const {
+wire::ConsumerGroupHeartbeatResponse ConsumerGroup::nothing_new(const Request& request,
+                                                                CallId call) {
     const auto member = members_.find(request.member_id);
     if (member == members_.end()) return {};
+    // News would go to nobody from now on: they are for the next heartbeat.
+    if (member->second->beating == call) member->second->beating = 0;
     return response_for(*member->second, request.member_epoch == join_epoch);
 }
 

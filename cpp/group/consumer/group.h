@@ -72,11 +72,11 @@ public:
     bool subscribes(const std::string& topic) const;
 
     // The request is valid by itself. Answers in `effects`, or returns for how long the call may
-    // wait for news; what `nothing_new` says is the answer after that.
+    // wait for news; what `nothing_new` says is the answer after that, when the call waits no more.
     Duration heartbeat(const wire::ConsumerGroupHeartbeatRequest& request, const Caller& caller,
                        const metadata::ClusterImage& image, Moment moment, Effects* effects);
     wire::ConsumerGroupHeartbeatResponse nothing_new(
-        const wire::ConsumerGroupHeartbeatRequest& request) const;
+        const wire::ConsumerGroupHeartbeatRequest& request, CallId call);
     // May this member fetch with this epoch? UNKNOWN_MEMBER_ID, STALE_MEMBER_EPOCH, and
     // ILLEGAL_GENERATION for a classic one.
     ErrorCode check_epoch(const std::string& member, std::int32_t epoch) const;

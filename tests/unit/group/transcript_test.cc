@@ -418,6 +418,11 @@ private:
         caller.call = ++last_call_;
         caller.client_id = "c";
         caller.client_host = "/127.0.0.1";
+        if (command.has("unanswered")) {
+            const CallId call = --last_call_;
+            effects->replies.push_back({call, shard_->nothing_new(request, call)});
+            return "";
+        }
         const Duration patience = shard_->consumer_heartbeat(request, caller, moment(), effects);
         if (patience == Duration()) return "";
         return "waits for " + std::to_string(patience.to_milliseconds()) + " ms\n";
