@@ -44,7 +44,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
         if not isinstance(error, PabalError | OSError | TimeoutError):
             raise
-        print(f"pabal: {error}", file=sys.stderr)
+        from pabal.terminal import coloured
+
+        print(f"{coloured('pabal:', 'red', sys.stderr)} {error}", file=sys.stderr)
         return 1
 
 
@@ -77,6 +79,16 @@ def _parser() -> argparse.ArgumentParser:
     _add_topic(commands)
     _add_group(commands)
     _add_config(commands)
+    _add_cluster(commands)
+
+    completion = commands.add_parser(
+        "completion",
+        help="print what a shell needs to complete this command",
+        description="Print what a shell needs to complete this command, e.g. for "
+        '~/.bashrc: eval "$(pabal completion bash)"',
+    )
+    completion.add_argument("shell", choices=["bash", "zsh", "fish"], metavar="SHELL")
+    completion.set_defaults(run=lambda options: _completion(parser, options.shell))
     return parser
 
 
@@ -120,7 +132,8 @@ def _add_topic(commands: Commands) -> None:
 
 def _add_group(commands: Commands) -> None:
     group = _family(commands, "group", "list, describe, reset and delete consumer groups")
-    _admin_command(group, "list", "print all groups and their states")
+    listing = _admin_command(group, "list", "print all groups and their states")
+    listing.add_argument("--names", action="store_true", help="print only their names")
     describe = _admin_command(group, "describe", "print who reads what, and how far behind")
     describe.add_argument("names", nargs="+", metavar="GROUP")
     reset = _admin_command(group, "reset", "let a group without members go on elsewhere")
@@ -159,6 +172,50 @@ def _add_config(commands: Commands) -> None:
         )
         if name == "get":
             command.add_argument("-a", "--all", action="store_true", help="defaults too")
+
+
+def _add_cluster(commands: Commands) -> None:
+    cluster = _family(commands, "cluster", "let clusters run in the background")
+
+    def command(name: str, text: str) -> argparse.ArgumentParser:
+        added = cluster.add_parser(name, help=text, description=text.capitalize() + ".")
+        added.add_argument("--json", action="store_true", help="print JSON")
+        added.add_argument(
+            "--timeout", type=_seconds, default=30.0, metavar="SECONDS", help="default: 30"
+        )
+        added.set_defaults(run=_administer)
+        return added
+
+    up = command("up", "start a cluster, or what is down of it, and leave it running")
+    up.add_argument("name", nargs="?", default="default", metavar="CLUSTER", help="default: default")
+    up.add_argument("-n", "--brokers", type=int, metavar="COUNT", help="default: 1")
+    up.add_argument(
+        "-p",
+        "--port",
+        type=int,
+        help="where the first broker listens, the others behind it; default: 9092, 0 is any",
+    )
+    up.add_argument(
+        "--data-dir", metavar="DIRECTORY", help="where the logs are; default: with the state"
+    )
+    up.add_argument(
+        "-c",
+        "--config",
+        action="append",
+        default=[],
+        metavar="NAME=VALUE",
+        help="a property of the brokers, e.g. num.partitions=3; may be given again",
+    )
+
+    status = command("status", "print which brokers run; the status is 1 if one does not")
+    status.add_argument("cluster_names", nargs="*", metavar="CLUSTER", help="default: all")
+    status.add_argument("--names", action="store_true", help="print only the clusters' names")
+
+    down = command("down", "shut a cluster down; its data stay")
+    down.add_argument(
+        "name", nargs="?", default="default", metavar="CLUSTER", help="default: default"
+    )
+    down.add_argument("--delete", action="store_true", help="delete its data, too")
 
 
 def _family(commands: Commands, name: str, text: str) -> Commands:
@@ -206,6 +263,13 @@ def _administer(options: argparse.Namespace) -> int:
     function = getattr(commands, f"{options.family}_{options.action}")
     status: int = function(options)
     return status
+
+
+def _completion(parser: argparse.ArgumentParser, shell: str) -> int:
+    from pabal.completion import completion
+
+    print(completion(parser, shell), end="")
+    return 0
 
 
 def _demo(_options: argparse.Namespace) -> int:

@@ -1,4 +1,4 @@
-"""What ``pabal topic``, ``pabal group`` and ``pabal config`` do, on pabal's clusters and Kafka's.
+"""What ``pabal topic``, ``group``, ``config`` and ``cluster`` do; the first three on Kafka's, too.
 
 Imports little: most of the time that such a command takes is the interpreter's start.
 """
@@ -6,11 +6,10 @@ Imports little: most of the time that such a command takes is the interpreter's 
 from __future__ import annotations
 
 import os
-import sys
 from argparse import Namespace
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pabal import _core
 from pabal.errors import (
@@ -20,8 +19,12 @@ from pabal.errors import (
     TopicAlreadyExistsError,
     UnknownTopicOrPartitionError,
 )
+from pabal.terminal import coloured, print_json, print_table
 
 __all__ = [
+    "cluster_down",
+    "cluster_status",
+    "cluster_up",
     "config_get",
     "config_set",
     "config_unset",
@@ -36,6 +39,10 @@ __all__ = [
     "topic_list",
 ]
 
+if TYPE_CHECKING:
+    from pabal.background import BackgroundCluster
+
+_PORT = 9092  # Where a client looks that is told nothing.
 _RESOURCES = {"topic": 2, "broker": 4}
 _SOURCES = {1: "topic", 2: "broker", 3: "brokers", 4: "file", 5: "default", 6: "logger"}
 _SET_ON_TOPIC = 1
@@ -49,7 +56,7 @@ def topic_list(options: Namespace) -> int:
     with _admin(options) as admin:
         topics = sorted(admin.list_topics(options.timeout))
     if options.json:
-        return _print_json([{"name": name, "id": topic_id} for name, topic_id in topics])
+        return print_json([{"name": name, "id": topic_id} for name, topic_id in topics])
     for name, _ in topics:
         print(name)
     return 0
@@ -75,7 +82,7 @@ def topic_create(options: Namespace) -> int:
             raise _with_nearest_config(error, (name for name, _ in configs)) from error
         partitions = len(admin.describe_topic(options.name, options.timeout).partitions)
     if options.json:
-        return _print_json({"name": options.name, "id": topic_id, "partitions": partitions})
+        return print_json({"name": options.name, "id": topic_id, "partitions": partitions})
     print(f"{options.name} has {partitions} partition{'' if partitions == 1 else 's'}")
     return 0
 
@@ -110,14 +117,14 @@ def topic_describe(options: Namespace) -> int:
                 }
             )
     if options.json:
-        return _print_json(described)
+        return print_json(described)
     for number, one in enumerate(described):
         if number:
             print()
-        print(_bold(f"{one['name']}  {one['id']}"))
+        print(coloured(f"{one['name']}  {one['id']}", "bold"))
         for key, value in one["config"].items():
             print(f"  {key}={value}")
-        _print_table(
+        print_table(
             ("PARTITION", "LEADER", "REPLICAS", "IN SYNC", "LOG START", "LOG END"),
             [
                 (
@@ -130,6 +137,14 @@ def topic_describe(options: Namespace) -> int:
                 )
                 for row in one["partitions"]
             ],
+            [
+                (
+                    *("", "red" if row["leader"] < 0 else "", ""),
+                    "yellow" if len(row["isr"]) < len(row["replicas"]) else "",
+                    *("", ""),
+                )
+                for row in one["partitions"]
+            ],
         )
     return 0
 
@@ -139,7 +154,7 @@ def topic_alter(options: Namespace) -> int:
     with _admin(options) as admin, _nearest_topic(admin, options.name):
         admin.create_partitions(options.name, options.partitions, options.timeout)
     if options.json:
-        return _print_json({"name": options.name, "partitions": options.partitions})
+        return print_json({"name": options.name, "partitions": options.partitions})
     print(f"{options.name} has {options.partitions} partitions")
     return 0
 
@@ -152,7 +167,7 @@ def topic_delete(options: Namespace) -> int:
                 admin.delete_topic(name, options.timeout)
             if not options.json:
                 print(f"deleted {name}")
-    return _print_json({"deleted": options.names}) if options.json else 0
+    return print_json({"deleted": options.names}) if options.json else 0
 
 
 def group_list(options: Namespace) -> int:
@@ -160,14 +175,17 @@ def group_list(options: Namespace) -> int:
     with _admin(options) as admin:
         groups = admin.list_groups(options.timeout)
     if options.json:
-        return _print_json(
+        return print_json(
             [
                 {"id": name, "type": kind, "protocol_type": protocol, "state": state}
                 for name, kind, protocol, state in groups
             ]
         )
-    if groups:
-        _print_table(
+    if options.names:
+        for name, *_ in groups:
+            print(name)
+    elif groups:
+        print_table(
             ("GROUP", "TYPE", "STATE"),
             [(name, kind or "–", state) for name, kind, _, state in groups],
         )
@@ -212,17 +230,22 @@ def group_describe(options: Namespace) -> int:
                 }
             )
     if options.json:
-        return _print_json(described)
+        return print_json(described)
     for number, one in enumerate(described):
         if number:
             print()
         assignor = f", {one['assignor']}" if one["assignor"] else ""
-        print(_bold(f"{one['id']}  {one['state']}{assignor}, coordinator {one['coordinator']}"))
+        title = f"{one['id']}  {one['state']}{assignor}, coordinator {one['coordinator']}"
+        print(coloured(title, "bold"))
         if one["partitions"]:
-            _print_table(
+            print_table(
                 ("TOPIC", "PARTITION", "COMMITTED", "LOG END", "LAG", "MEMBER"),
                 [
                     tuple("–" if cell is None else str(cell) for cell in row.values())
+                    for row in one["partitions"]
+                ],
+                [
+                    ("", "", "", "", "yellow" if row["lag"] else "", "")
                     for row in one["partitions"]
                 ],
             )
@@ -255,13 +278,13 @@ def group_reset(options: Namespace) -> int:
     except ValueError as error:
         raise PabalError(str(error)) from error
     if options.json:
-        return _print_json(
+        return print_json(
             [
                 {"topic": topic, "partition": partition, "offset": offset}
                 for (topic, partition), offset in places.items()
             ]
         )
-    _print_table(
+    print_table(
         ("TOPIC", "PARTITION", "OFFSET"),
         [(topic, str(partition), str(offset)) for (topic, partition), offset in places.items()],
     )
@@ -293,7 +316,7 @@ def group_delete(options: Namespace) -> int:
                 admin.delete_group(name, options.timeout)
             if not options.json:
                 print(f"deleted {name}")
-    return _print_json({"deleted": options.names}) if options.json else 0
+    return print_json({"deleted": options.names}) if options.json else 0
 
 
 def config_get(options: Namespace) -> int:
@@ -312,13 +335,13 @@ def config_get(options: Namespace) -> int:
         if (name in options.keys if options.keys else options.all or source != _DEFAULT)
     ]
     if options.json:
-        return _print_json(
+        return print_json(
             [{"name": name, "value": value, "from": source} for name, value, source in shown]
         )
     if options.keys and len(shown) == 1:
         print(shown[0][1] if shown[0][1] is not None else "(hidden)")
     elif shown:
-        _print_table(
+        print_table(
             ("NAME", "VALUE", "FROM"),
             [(name, "(hidden)" if value is None else value, at) for name, value, at in shown],
         )
@@ -344,10 +367,122 @@ def _alter(options: Namespace, changes: Sequence[tuple[str, str | None]]) -> int
         except InvalidConfigError as error:
             raise _with_nearest_config(error, (name for name, _ in changes)) from error
     if options.json:
-        return _print_json(dict(changes))
+        return print_json(dict(changes))
     for name, value in changes:
         print(f"{name} is back to its default" if value is None else f"{name}={value}")
     return 0
+
+
+def cluster_up(options: Namespace) -> int:
+    """Let a cluster run in the background."""
+    from pabal.background import BackgroundCluster, clusters, locked
+
+    config = dict(_pairs(options.config))
+    with locked():
+        is_new = options.name not in clusters()
+        if not is_new:
+            cluster = BackgroundCluster.load(options.name)
+            if options.brokers not in (None, len(cluster.brokers)):
+                raise PabalError(
+                    f"{options.name} has {len(cluster.brokers)} brokers; to begin anew with "
+                    f"{options.brokers}: pabal cluster down {options.name} --delete"
+                )
+            if options.port is not None or options.data_dir is not None:
+                raise PabalError(
+                    f"{options.name} is there, and stays where it is; "
+                    "--port and --data-dir are for a new cluster"
+                )
+            if config.items() - cluster.config.items():
+                if any(broker.is_running for broker in cluster.brokers):
+                    raise PabalError(
+                        f"{options.name} runs with other settings; first: "
+                        f"pabal cluster down {options.name}"
+                    )
+                cluster.config.update(config)
+        else:
+            cluster = BackgroundCluster.create(
+                options.name,
+                1 if options.brokers is None else options.brokers,
+                _PORT if options.port is None else options.port,
+                options.data_dir,
+                config,
+            )
+        try:
+            cluster.start(options.timeout)
+        except BaseException:
+            if is_new:
+                cluster.forget()
+            raise
+    if options.json:
+        return print_json(_cluster_document(cluster))
+    print(f"{options.name} runs: {cluster.bootstrap_servers}")
+    return 0
+
+
+def cluster_status(options: Namespace) -> int:
+    """Print which brokers run; the exit status is 1 if one does not."""
+    from pabal.background import BackgroundCluster, clusters
+
+    found = [BackgroundCluster.load(name) for name in options.cluster_names or clusters()]
+    running = all(cluster.is_running for cluster in found)
+    if options.names:
+        for cluster in found:
+            print(cluster.name)
+    elif options.json:
+        print_json([_cluster_document(cluster) for cluster in found])
+    elif found:
+        rows = [(cluster, broker) for cluster in found for broker in cluster.brokers]
+        print_table(
+            ("CLUSTER", "BROKER", "ADDRESS", "STATE", "PID", "DIRECTORY"),
+            [
+                (
+                    *(cluster.name, str(broker.id), broker.address),
+                    *(("runs", str(broker.pid)) if broker.is_running else ("down", "–")),
+                    broker.directory,
+                )
+                for cluster, broker in rows
+            ],
+            [
+                ("", "", "", "green" if broker.is_running else "red", "", "")
+                for _, broker in rows
+            ],
+        )
+    return 0 if running else 1
+
+
+def cluster_down(options: Namespace) -> int:
+    """Shut a background cluster down; its data stay unless they are to be deleted."""
+    from pabal.background import BackgroundCluster, locked
+
+    with locked():
+        cluster = BackgroundCluster.load(options.name)
+        ended = cluster.stop(options.timeout)
+        if options.delete:
+            cluster.delete()
+    if options.json:
+        return print_json({"name": options.name, "ended": [broker.id for broker in ended]})
+    what = "is down" if ended else "was down"
+    print(f"{options.name} {what}{', its data are deleted' if options.delete else ''}")
+    return 0
+
+
+def _cluster_document(cluster: BackgroundCluster) -> dict[str, Any]:
+    return {
+        "name": cluster.name,
+        "cluster_id": cluster.cluster_id,
+        "bootstrap_servers": cluster.bootstrap_servers,
+        "brokers": [
+            {
+                "id": broker.id,
+                "address": broker.address,
+                "running": broker.is_running,
+                "pid": broker.pid if broker.is_running else None,
+                "directory": broker.directory,
+                "log": str(cluster.log(broker)),
+            }
+            for broker in cluster.brokers
+        ],
+    }
 
 
 @contextmanager
@@ -421,23 +556,3 @@ def _pairs(words: Iterable[str]) -> Iterator[tuple[str, str]]:
 
 def _commas(numbers: Iterable[int]) -> str:
     return ",".join(map(str, numbers))
-
-
-def _bold(text: str) -> str:
-    if sys.stdout.isatty() and "NO_COLOR" not in os.environ:
-        return f"\x1b[1m{text}\x1b[0m"
-    return text
-
-
-def _print_table(head: tuple[str, ...], rows: list[tuple[str, ...]]) -> None:
-    widths = [max(map(len, column)) for column in zip(head, *rows, strict=True)]
-    for row in (head, *rows):
-        cells = (cell.ljust(width) for cell, width in zip(row, widths, strict=True))
-        print("  ".join(cells).rstrip())
-
-
-def _print_json(document: object) -> int:
-    import json
-
-    print(json.dumps(document, indent=2))
-    return 0

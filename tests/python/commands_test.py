@@ -206,8 +206,8 @@ def test_the_same_commands_on_apache_kafka(
 
 def test_the_page_about_the_command_line_is_true(run: Run) -> None:
     page = (Path(__file__).parents[2] / "docs" / "cli.md").read_text(encoding="utf-8")
-    (session,) = re.findall(r"```console\n(.*?)```", page, re.DOTALL)
-    for step in session.split("$ pabal ")[1:]:
+    sessions = "".join(re.findall(r"```console\n(.*?)```", page, re.DOTALL))
+    for step in sessions.split("$ pabal ")[1:]:
         line, _, expected = step.partition("\n")
         printed = run(line, 1 if expected.startswith("pabal: ") else 0)
         if not line.endswith("--json"):
