@@ -251,7 +251,9 @@ TEST(Replication, nothing_acknowledged_is_lost_while_brokers_die) {
         SCOPED_TRACE("seed " + std::to_string(seed));
         ReplicationWorld world(seed);
         Prng random(seed * 7919);
-        world.create_topic("orders", {0, 1, 2});
+        ReplicationWorld::Properties settings;
+        if (seed % 3 == 0) settings["flush.messages"] = "1";
+        world.create_topic("orders", {0, 1, 2}, settings);
         Values acknowledged;
         std::vector<std::pair<std::string, std::shared_ptr<ReplicationWorld::Produced>>> pending;
         int dead = -1;
