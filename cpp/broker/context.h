@@ -21,6 +21,7 @@ class Controller;
 class ControllerLink;
 class GroupCoordinator;
 class Partitions;
+class Quorum;
 }  // namespace pabal::runtime
 
 namespace pabal::broker {
@@ -46,6 +47,7 @@ struct Context {
     std::string cluster_id;
     runtime::ControllerLink* link = nullptr;  // Null where a test needs none.
     Dispatch* dispatch = nullptr;             // For requests inside of others; set once it is made.
+    runtime::Quorum* quorum = nullptr;        // Null where a test needs none.
 
     // What this broker knows of the cluster: everything committed that it has applied. Never null.
     std::shared_ptr<const metadata::ClusterImage> image() const;

@@ -10,6 +10,7 @@
 #include "wire/alter_partition_reassignments.h"
 #include "wire/api_table.h"
 #include "wire/api_versions.h"
+#include "wire/begin_quorum_epoch.h"
 #include "wire/broker_heartbeat.h"
 #include "wire/broker_registration.h"
 #include "wire/consumer_group_describe.h"
@@ -27,8 +28,10 @@
 #include "wire/describe_quorum.h"
 #include "wire/describe_topic_partitions.h"
 #include "wire/elect_leaders.h"
+#include "wire/end_quorum_epoch.h"
 #include "wire/envelope.h"
 #include "wire/fetch.h"
+#include "wire/fetch_snapshot.h"
 #include "wire/find_coordinator.h"
 #include "wire/header.h"
 #include "wire/heartbeat.h"
@@ -50,6 +53,7 @@
 #include "wire/sync_group.h"
 #include "wire/unregister_broker.h"
 #include "wire/update_features.h"
+#include "wire/vote.h"
 #include "wire/writer.h"
 
 namespace pabal::broker {

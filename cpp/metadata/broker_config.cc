@@ -91,6 +91,13 @@ Result<Endpoint> parse_listener(std::string_view setting, std::string_view text)
     return endpoint;
 }
 
+// HOST:PORT.
+std::optional<std::pair<std::string, std::uint16_t>> parse_host_port(std::string_view text) {
+    const auto endpoint = parse_listener("", "NODE://" + std::string(text));
+    if (!endpoint.ok() || endpoint->host.empty()) return std::nullopt;
+    return std::pair(endpoint->host, endpoint->port);
+}
+
 Result<std::vector<Endpoint>> parse_listeners(std::string_view setting,
                                               const std::vector<std::string>& texts) {
     std::vector<Endpoint> endpoints;
@@ -154,6 +161,7 @@ Result<BrokerConfig> BrokerConfig::parse(const std::map<std::string, std::string
         if (row.scope == ConfigScope::broker && row.required && !config.is_set(row.name))
             return invalid(std::string(row.name) + " must be set, and has no default");
     PABAL_TRY(config.settle_roles());
+    PABAL_TRY(config.settle_quorum());
     PABAL_TRY(config.settle_listeners());
     PABAL_TRY(config.settle_directories());
     return config;
@@ -169,16 +177,59 @@ Status BrokerConfig::settle_roles() {
         if (role == "broker") is_broker_ = true;
         if (role == "controller") is_controller_ = true;
     }
-    if (!is_broker_ || !is_controller_)
-        return invalid("process.roles is '" + text("process.roles") +
-                       "'; this version of pabal serves broker,controller in one node");
-    for (const std::string& voter : list("controller.quorum.voters")) {
-        const std::string self = text("node.id") + "@";
-        if (!voter.starts_with(self))
-            return invalid("controller.quorum.voters names '" + voter +
-                           "'; this version of pabal serves a quorum of this node alone, " + self +
-                           "HOST:PORT");
+    if (!is_broker_ && !is_controller_)
+        return invalid("process.roles is empty; say broker, controller, or both");
+    return {};
+}
+
+Status BrokerConfig::settle_quorum() {
+    constexpr std::string_view voters_setting = "controller.quorum.voters";
+    constexpr std::string_view servers_setting = "controller.quorum.bootstrap.servers";
+    for (const std::string& voter : list(voters_setting)) {
+        const std::size_t sign = voter.find('@');
+        const std::string_view number = std::string_view(voter).substr(0, sign);
+        std::int32_t id = -1;
+        const auto [end, error] =
+            std::from_chars(number.data(), number.data() + number.size(), id);
+        const auto address = sign == std::string::npos
+                                 ? std::nullopt
+                                 : parse_host_port(std::string_view(voter).substr(sign + 1));
+        if (error != std::errc() || end != number.data() + number.size() || id < 0 || !address)
+            return invalid(std::string(voters_setting) + " holds '" + voter +
+                           "'; write ID@HOST:PORT");
+        quorum_voters_.push_back({BrokerId(id), address->first, address->second});
     }
+    for (const std::string& server : list(servers_setting)) {
+        const auto address = parse_host_port(server);
+        if (!address)
+            return invalid(std::string(servers_setting) + " holds '" + server +
+                           "'; write HOST:PORT");
+        quorum_bootstrap_servers_.push_back({no_broker, address->first, address->second});
+    }
+    std::sort(quorum_voters_.begin(), quorum_voters_.end(),
+              [](const QuorumVoter& a, const QuorumVoter& b) { return a.id < b.id; });
+    bool votes = false;
+    for (std::size_t i = 0; i < quorum_voters_.size(); ++i) {
+        const BrokerId id = quorum_voters_[i].id;
+        votes |= id == node_id_;
+        if (i > 0 && quorum_voters_[i - 1].id == id)
+            return invalid(std::string(voters_setting) + " names node " +
+                           std::to_string(id.value()) + " twice");
+    }
+    if (is_controller_ && !quorum_voters_.empty() && !votes)
+        return invalid(std::string(voters_setting) + " is '" + text(voters_setting) +
+                       "', which does not name this controller, node.id " + text("node.id") +
+                       "; add it, or take controller out of process.roles");
+    if (!is_controller_ && votes)
+        return invalid(std::string(voters_setting) + " names node.id " + text("node.id") +
+                       ", which is this node; add controller to process.roles");
+    if (!is_controller_ && quorum_voters_.empty() && quorum_bootstrap_servers_.empty())
+        return invalid("a broker must know where its controllers are: set " +
+                       std::string(voters_setting) + " or " + std::string(servers_setting));
+    if (is_controller_ && quorum_voters_.empty() && quorum_bootstrap_servers_.size() > 1)
+        return invalid(std::string(servers_setting) +
+                       " names several controllers, but not their ids; name the voters in " +
+                       std::string(voters_setting) + ", as ID@HOST:PORT");
     return {};
 }
 
@@ -187,8 +238,10 @@ Status BrokerConfig::settle_listeners() {
     PABAL_TRY_ASSIGN(std::vector<Endpoint> advertised,
                      parse_listeners("advertised.listeners", list("advertised.listeners")));
     std::set<std::string> controller_names;
-    for (const std::string& name : list("controller.listener.names"))
+    for (const std::string& name : list("controller.listener.names")) {
+        if (controller_listener_.empty()) controller_listener_ = upper(name);
         controller_names.insert(upper(name));
+    }
     std::map<std::string, std::string> protocols;
     for (const std::string& entry : split(text("listener.security.protocol.map"))) {
         const std::size_t colon = entry.find(':');
@@ -207,10 +260,16 @@ Status BrokerConfig::settle_listeners() {
         if (!names.contains(endpoint.name))
             return invalid("advertised.listeners names listener " + endpoint.name +
                            ", which is not one of listeners");
-    for (const std::string& name : controller_names)
-        if (!names.contains(name))
+    // A broker alone knows those of its controllers by name only.
+    for (const std::string& name : controller_names) {
+        if (is_controller_ && !names.contains(name))
             return invalid("controller.listener.names names listener " + name +
                            ", which is not one of listeners");
+        if (!is_controller_ && names.contains(name))
+            return invalid("listeners holds " + name +
+                           " of controller.listener.names, but this node is no controller; take "
+                           "it out, or add controller to process.roles");
+    }
     std::map<std::uint16_t, std::string> ports;
     for (Endpoint& endpoint : bound) {
         auto found = protocols.find(endpoint.name);
@@ -247,6 +306,14 @@ Status BrokerConfig::settle_listeners() {
                            ", to which nobody can connect; set advertised.listeners");
         listener.controller = controller_names.contains(endpoint.name);
         listeners_.push_back(std::move(listener));
+    }
+    if (!is_broker_) {
+        for (const ListenerConfig& listener : listeners_)
+            if (!listener.controller)
+                return invalid("listeners holds " + listener.bind.name +
+                               ", which is none of controller.listener.names, but this node is no "
+                               "broker; take it out, or add broker to process.roles");
+        return {};
     }
     inter_broker_listener_ = upper(text("inter.broker.listener.name"));
     for (const ListenerConfig& listener : listeners_) {

@@ -24,6 +24,13 @@ struct ListenerConfig {
     bool controller = false;
 };
 
+// A voter of the metadata quorum, where other nodes reach it.
+struct QuorumVoter {
+    BrokerId id;
+    std::string host;
+    std::uint16_t port = 0;
+};
+
 class BrokerConfig {
 public:
     // `warnings`, if given, learns of settings that are ignored (unknown ones, as in Kafka).
@@ -48,6 +55,14 @@ public:
     BrokerId node_id() const { return node_id_; }
     bool is_broker() const { return is_broker_; }
     bool is_controller() const { return is_controller_; }
+    // By id. A controller that names none is the only one.
+    const std::vector<QuorumVoter>& quorum_voters() const { return quorum_voters_; }
+    // Where a broker asks who leads, if it is told no voters. Ids are not known.
+    const std::vector<QuorumVoter>& quorum_bootstrap_servers() const {
+        return quorum_bootstrap_servers_;
+    }
+    // The first of controller.listener.names: the one that nodes use among themselves.
+    const std::string& controller_listener() const { return controller_listener_; }
     const std::vector<ListenerConfig>& listeners() const { return listeners_; }
     const std::string& inter_broker_listener() const { return inter_broker_listener_; }
     const std::vector<std::string>& log_directories() const { return log_directories_; }
@@ -55,6 +70,7 @@ public:
 
 private:
     Status settle_roles();
+    Status settle_quorum();
     Status settle_listeners();
     Status settle_directories();
 
@@ -62,6 +78,9 @@ private:
     BrokerId node_id_;
     bool is_broker_ = true;
     bool is_controller_ = true;
+    std::vector<QuorumVoter> quorum_voters_;
+    std::vector<QuorumVoter> quorum_bootstrap_servers_;
+    std::string controller_listener_;
     std::vector<ListenerConfig> listeners_;
     std::string inter_broker_listener_;
     std::vector<std::string> log_directories_;
@@ -109,6 +128,7 @@ public:
 
     std::optional<std::string> broker_value(std::string_view name) const;
     std::int64_t broker_integer(std::string_view name) const;
+    double broker_number(std::string_view name) const;
     bool broker_boolean(std::string_view name) const;
 
     // `name` is a topic setting such as "retention.ms"; `topic` need not exist.
@@ -122,6 +142,8 @@ public:
     std::vector<EffectiveConfig> describe_topic(std::string_view topic) const;
     // The same for a topic that has these settings.
     std::vector<EffectiveConfig> describe_topic_with(const ConfigMap& settings) const;
+    // `group` need not exist.
+    std::vector<EffectiveConfig> describe_group(std::string_view group) const;
     std::vector<EffectiveConfig> describe_broker() const;
     // What is set for the default of all brokers (an empty broker name).
     std::vector<EffectiveConfig> describe_broker_default() const;
@@ -141,6 +163,4 @@ Status validate_dynamic_config(const ConfigResource& resource, std::string_view 
 // Whether a client may append to it and subtract from it.
 bool is_list_config(ResourceType type, std::string_view name);
 
-    // `group` need not exist.
-    std::vector<EffectiveConfig> describe_group(std::string_view group) const;
 }  // namespace pabal::metadata

@@ -241,7 +241,11 @@ io::Task<Status> Node::Parts::start() {
             listeners.push_back({each.advertised.name, each.advertised.host, each.advertised.port});
         }
     }
-    quorum = std::make_unique<runtime::Quorum>(ports, runtime::QuorumOptions::of(config));
+    runtime::QuorumOptions quorum_options = runtime::QuorumOptions::of(config);
+    quorum_options.cluster_id = directories.cluster_id;
+    quorum_options.directory_id = directories.metadata_directory;
+    quorum_options.log = &log;
+    quorum = std::make_unique<runtime::Quorum>(ports, std::move(quorum_options));
     publisher = std::make_unique<runtime::MetadataPublisher>(ports, config, quorum.get(), &log);
     controller = std::make_unique<runtime::Controller>(ports, config, quorum.get(), publisher.get(),
                                                        controller_options);
@@ -310,10 +314,10 @@ void Node::Parts::make_broker(runtime::ControllerOptions controller_options,
                                                          [this] { return lifecycle->epoch(); });
     topic_creation =
         std::make_unique<broker::TopicCreation>(&ports.clock, link.get(), &config, &log);
-    context = std::unique_ptr<broker::Context>(
-        new broker::Context{config, ports.clock, ports.random.fork("handlers"), *controller,
-                            *partitions, *fetch_sessions, *producer_ids, *topic_creation, *groups,
-                            metrics, log, config.node_id(), directories.cluster_id, link.get()});
+    context = std::unique_ptr<broker::Context>(new broker::Context{
+        config, ports.clock, ports.random.fork("handlers"), *controller, *partitions,
+        *fetch_sessions, *producer_ids, *topic_creation, *groups, metrics, log, config.node_id(),
+        directories.cluster_id, link.get(), nullptr, quorum.get()});
     dispatch = std::make_unique<broker::Dispatch>(context.get());
     context->dispatch = dispatch.get();
     connections = std::make_unique<broker::Connections>(context.get(), dispatch.get());

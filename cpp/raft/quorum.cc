@@ -119,10 +119,11 @@ Status Quorum::start(Found found, std::vector<BrokerId> voters, Now now) {
         state_.voted = votes ? self_ : no_broker;
     }
     log_start_ = found.log_start;
-    log_end_ = durable_end_ = found.log_end;
+    log_end_ = found.log_end;
+    durable_end_ = found.log_start;
     if (found.snapshot) {
         snapshot_taken(*found.snapshot);
-        high_watermark_ = found.snapshot->offset;
+        high_watermark_ = durable_end_ = found.snapshot->offset;
     }
     role_ = Role::unattached;
     if (alone()) {
@@ -536,7 +537,7 @@ FetchReply Quorum::answer(const FetchAsk& ask) const {
     }
     if (answer.error != ErrorCode::none) return answer;
     // Before its own first record is committed a leader does not know how far others had come.
-    if (high_watermark_ > epoch_start_) answer.high_watermark = high_watermark_;
+    if (has_committed()) answer.high_watermark = high_watermark_;
     const OffsetAndEpoch from = ask.from;
     if (snapshot_ && (from.offset < log_start_ || from.epoch < snapshot_->epoch ||
                       (from.offset == log_start_ && from.epoch != snapshot_->epoch))) {
@@ -664,6 +665,12 @@ Status Quorum::append_fetched(const Bytes& records) {
             {batch->base_offset(), batch->last_offset(), records.slice(begin, batch->size())});
         log_end_ = batch->next_offset();
     }
+}
+
+void Quorum::heard_of_leader(LeaderEpoch epoch, Now now) {
+    if (halted_ || role_ != Role::follower || epoch != state_.epoch) return;
+    fetched_ = true;
+    timer_ = now.instant + settings_.fetch_timeout;
 }
 
 void Quorum::snapshot_loaded(OffsetAndEpoch snapshot, Now now) {

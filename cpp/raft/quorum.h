@@ -64,8 +64,8 @@ struct Found {
     std::optional<QuorumState> state;  // None on a fresh disk.
     std::vector<EpochStart> epochs;    // Of the log, ascending.
     Offset log_start{0};
-    Offset log_end{0};
-    std::optional<OffsetAndEpoch> snapshot;  // The newest one.
+    Offset log_end{0};  // Whether all below is durable is not known before the first sync.
+    std::optional<OffsetAndEpoch> snapshot;  // The newest one, durable.
 };
 
 struct AppendedRecords {
@@ -134,6 +134,8 @@ public:
     Status fetched(const FetchAsk& ask, const FetchReply& reply, Now now);
     // The process of the leader is dead: its connection ended and its port refuses another.
     void leader_died(LeaderEpoch epoch, Now now);
+    // The leader sent a piece of its snapshot: it lives.
+    void heard_of_leader(LeaderEpoch epoch, Now now);
     // The log was replaced by that snapshot of the leader.
     void snapshot_loaded(OffsetAndEpoch snapshot, Now now);
     // The log begins with this snapshot of our own now.
@@ -162,6 +164,8 @@ public:
     Offset log_start() const { return log_start_; }
     Offset log_end() const { return log_end_; }
     Offset high_watermark() const { return high_watermark_; }
+    // A leader that has committed a record of its own epoch, and with it all that came before.
+    bool has_committed() const { return role_ == Role::leader && high_watermark_ > epoch_start_; }
     const QuorumState& state() const { return state_; }
     const std::vector<BrokerId>& voters() const { return state_.voters; }
     bool is_voter(BrokerId id) const;

@@ -21,7 +21,6 @@ using metadata::ClusterImage;
 using metadata::Record;
 
 constexpr std::uint64_t bootstrap_limit_bytes = 1 << 20;
-constexpr std::string_view metadata_topic = "__cluster_metadata";
 
 Record feature_level(std::string name, std::int16_t level) {
     wire::FeatureLevelRecord record;
@@ -255,45 +254,20 @@ io::Task<Status> Controller::settled(Instant deadline) {
 
 wire::DescribeQuorumResponse Controller::describe_quorum(const wire::DescribeQuorumRequest& request,
                                                          int) const {
-    wire::DescribeQuorumResponse response;
-    const std::int64_t now = ports_.clock.wall_now().milliseconds;
-    bool told = false;
-    for (const auto& asked : request.topics) {
-        auto& topic = response.topics.emplace_back();
-        topic.topic_name = asked.topic_name;
-        for (const auto& asked_partition : asked.partitions) {
-            auto& partition = topic.partitions.emplace_back();
-            partition.partition_index = asked_partition.partition_index;
-            if (asked.topic_name != metadata_topic ||
-                asked_partition.partition_index != PartitionIndex(0)) {
-                partition.error_code = ErrorCode::unknown_topic_or_partition;
-                partition.error_message = "The only quorum is that of partition 0 of " +
-                                          std::string(metadata_topic) + ".";
-                continue;
-            }
-            if (!quorum_->is_leader()) {
-                partition.error_code = ErrorCode::not_leader_or_follower;
-                partition.error_message = "This node does not lead the metadata quorum.";
-                continue;
-            }
-            partition.leader_id = quorum_->leader();
-            partition.leader_epoch = quorum_->epoch();
-            partition.high_watermark = quorum_->high_watermark();
-            auto& voter = partition.current_voters.emplace_back();
-            voter.replica_id = config_.node_id();
-            voter.replica_directory_id = options_.metadata_directory;
-            voter.log_end_offset = quorum_->log_end_offset();
-            voter.last_fetch_timestamp = now;
-            voter.last_caught_up_timestamp = now;
-            told = true;
-        }
+    wire::DescribeQuorumResponse response = quorum_->describe(request);
+    if (!quorum_->is_leader()) return response;
+    for (const auto& [id, registered] : image()->controllers()) {
+        auto& node = response.nodes.emplace_back();
+        node.node_id = id;
+        for (const metadata::Endpoint& endpoint : registered.endpoints)
+            node.listeners.push_back({endpoint.name, endpoint.host, endpoint.port});
     }
-    if (!told) return response;
-    auto& node = response.nodes.emplace_back();
-    node.node_id = config_.node_id();
-    for (const metadata::Endpoint& endpoint : options_.controller_endpoints)
-        node.listeners.push_back({endpoint.name, endpoint.host, endpoint.port});
     return response;
+}
+
+io::Task<wire::DescribeQuorumResponse> Controller::answer(wire::DescribeQuorumRequest request,
+                                                          int version, CallContext) {
+    co_return describe_quorum(request, version);
 }
 
 // Kafka looks into this file to know how a directory was formatted. What it says is in the log as

@@ -117,6 +117,10 @@ public:
     // its listener is tried: where nobody answers any more the broker is fenced at once.
     void connection_lost(BrokerId broker, BrokerEpoch epoch);
 
+    // What the leader of the quorum knows, at once; where another leads, the partition says
+    // NOT_LEADER_OR_FOLLOWER.
+    io::Task<wire::DescribeQuorumResponse> answer(wire::DescribeQuorumRequest request, int version,
+                                                  CallContext context);
     wire::DescribeQuorumResponse describe_quorum(const wire::DescribeQuorumRequest& request,
                                                  int version) const;
 

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "base/log.h"
 #include "base/probe.h"
 #include "log/partition_log.h"
 #include "metadata/broker_config.h"
@@ -32,17 +33,44 @@ QuorumOptions QuorumOptions::of(const metadata::BrokerConfig& config) {
     options.node_id = config.node_id();
     options.segment_bytes = static_cast<std::int32_t>(config.integer("metadata.log.segment.bytes"));
     options.segment_milliseconds = config.integer("metadata.log.segment.ms");
+    options.votes = config.is_controller();
+    options.listener = config.controller_listener();
+    for (const metadata::QuorumVoter& voter : config.quorum_voters())
+        options.voters.push_back({voter.id, {voter.host, voter.port}});
+    for (const metadata::QuorumVoter& server : config.quorum_bootstrap_servers())
+        options.bootstrap.push_back({server.host, server.port});
+    auto duration = [&](const char* name) { return Duration::milliseconds(config.integer(name)); };
+    options.settings.election_timeout = duration("controller.quorum.election.timeout.ms");
+    options.settings.fetch_timeout = duration("controller.quorum.fetch.timeout.ms");
+    options.settings.election_backoff_max = duration("controller.quorum.election.backoff.max.ms");
+    options.settings.retry_backoff = duration("controller.quorum.retry.backoff.ms");
+    options.request_timeout = duration("controller.quorum.request.timeout.ms");
     return options;
 }
+
+// Something that may not leave before the state of a version is durable.
+struct Quorum::SavedWait {
+    SavedWait(io::Clock& clock, std::uint64_t wanted) : gate(clock), version(wanted) {}
+    io::Gate gate;
+    std::uint64_t version;
+};
 
 Quorum::Quorum(io::Ports ports, QuorumOptions options)
     : ports_(std::move(ports)),
       options_(std::move(options)),
       directory_(options_.directory + "/__cluster_metadata-0"),
       mark_(&ports_.disk, directory_),
-      machine_(options_.node_id, DirectoryId(), raft::Settings(), ports_.random.fork("raft")) {}
+      machine_(options_.node_id, options_.directory_id, options_.settings,
+               ports_.random.fork("raft")),
+      random_(ports_.random.fork("quorum")),
+      peers_(&ports_.clock, &ports_.network,
+             "pabal-quorum-" + std::to_string(options_.node_id.value())) {
+    for (const QuorumOptions::Member& voter : options_.voters) addresses_[voter.id] = voter.address;
+}
 
-Quorum::~Quorum() = default;
+Quorum::~Quorum() {
+    if (timer_ != 0) ports_.clock.cancel(timer_);
+}
 
 void Quorum::on_leader_change(std::function<void(BrokerId, LeaderEpoch)> action) {
     leader_actions_.push_back(std::move(action));
@@ -61,16 +89,16 @@ raft::Now Quorum::now() const {
 bool Quorum::is_leader() const {
     return machine_.role() == raft::Role::leader;
 }
-// The only voter speaks to itself.
-std::optional<io::Address> Quorum::leader_address() const {
-    return std::nullopt;
-}
-
 BrokerId Quorum::leader() const {
     return machine_.leader();
 }
 LeaderEpoch Quorum::epoch() const {
     return machine_.epoch();
+}
+std::optional<io::Address> Quorum::leader_address() const {
+    const BrokerId id = leader();
+    if (id == no_broker || id == options_.node_id) return std::nullopt;
+    return address_of(id);
 }
 Offset Quorum::high_watermark() const {
     return machine_.high_watermark();
@@ -114,7 +142,7 @@ IoStatus Quorum::open() {
         return {};
     }));
     fresh_ = !latest_snapshot_ && log_->log_end_offset() == Offset(0);
-    saved_ = std::move(saved);
+    found_state_ = std::move(saved);
     return {};
 }
 
@@ -229,13 +257,14 @@ IoStatus Quorum::read(Offset from, Offset to,
     return {};
 }
 
-Status Quorum::start() {
+raft::Found Quorum::found_on_disk() {
     raft::Found found;
-    found.state = std::move(saved_);
+    found.state = std::move(found_state_);
     found.log_start = log_->log_start_offset();
     found.log_end = log_->log_end_offset();
     if (latest_snapshot_)
-        found.snapshot = raft::OffsetAndEpoch{latest_snapshot_->end_offset, latest_snapshot_->epoch};
+        found.snapshot =
+            raft::OffsetAndEpoch{latest_snapshot_->end_offset, latest_snapshot_->epoch};
     // From the last epoch back to the first.
     for (auto epoch = log_->latest_epoch(); epoch;) {
         const auto earlier = log_->end_of_epoch(*epoch - 1);
@@ -245,12 +274,24 @@ Status Quorum::start() {
         if (!first) epoch = earlier->epoch;
     }
     std::reverse(found.epochs.begin(), found.epochs.end());
-    auto started = machine_.start(std::move(found), {options_.node_id}, now());
-    if (!started.ok()) return Error{started.error().code, directory_ + ": " + started.error().message};
-    log_->assign_epoch(machine_.epoch());
-    auto appended = append_ready(machine_.log_end() - 1);
-    if (!appended.ok()) return appended.error();
-    for (const auto& action : leader_actions_) action(leader(), epoch());
+    return found;
+}
+
+Status Quorum::start() {
+    std::vector<BrokerId> voters;
+    for (const QuorumOptions::Member& voter : options_.voters) voters.push_back(voter.id);
+    if (voters.empty() && options_.votes) voters.push_back(options_.node_id);
+    started_ = true;
+    auto begun = machine_.start(found_on_disk(), std::move(voters), now());
+    if (!begun.ok()) return Error{begun.error().code, directory_ + ": " + begun.error().message};
+    if (!carry_out())
+        return Error{ErrorCode::kafka_storage_error,
+                     directory_ + ": the disk refuses the first record of a new epoch"};
+    const bool follows = !options_.votes || options_.voters.size() > 1;
+    if (follows) {
+        following_ = true;
+        io::detach(follow());
+    }
     return {};
 }
 
@@ -261,25 +302,104 @@ Result<Offset> Quorum::propose(const std::vector<Bytes>& records) {
     auto last = machine_.propose(records, ports_.clock.wall_now());
     if (!last.ok())
         return Error{ErrorCode::not_controller, "this node is not the active controller"};
-    return append_ready(*last);
+    if (!carry_out())
+        return Error{ErrorCode::kafka_storage_error,
+                     "the disk refused the change of the metadata log; is it full?"};
+    return *last;
 }
 
-// Writes what the machine wants appended; syncing follows.
-Result<Offset> Quorum::append_ready(Result<Offset> last) {
+bool Quorum::carry_out() {
+    bool written = true;
     raft::Ready ready = machine_.take_ready();
-    if (ready.state) unsaved_state_ = std::move(ready.state);
+    if (ready.state) {
+        unsaved_state_ = std::move(ready.state);
+        ++state_version_;
+    }
+    if (ready.truncate_to) {
+        auto cut = truncate(*ready.truncate_to);
+        if (!cut.ok()) fail(cut.error());
+    }
     for (const raft::AppendedRecords& appended : ready.batches) {
+        if (failed_) break;
+        if (is_leader() && log_->latest_epoch().value_or(LeaderEpoch(-1)) < machine_.epoch())
+            log_->assign_epoch(machine_.epoch());
         auto end = log_->append_as_follower(appended.batch, ports_.clock.wall_now());
         if (!end.ok()) {
+            written = false;
+            if (options_.log)
+                options_.log->error("metadata log refused", {{"reason", end.error().message}});
             machine_.refused(appended.base_offset, now());
             if (!log_->usable()) fail(IoError{0, directory_ + ": " + end.error().message});
-            return Error{ErrorCode::kafka_storage_error,
-                         "the metadata log refused the change: " + end.error().message};
+            break;
         }
         bytes_since_snapshot_ += static_cast<std::int64_t>(appended.batch.size());
     }
+    for (raft::Message& message : ready.messages)
+        outbox_.emplace_back(state_version_, std::move(message));
     start_sync();
-    return last;
+    send_saved();
+    report();
+    arm();
+    if (fetch_gate_ && machine_.next_fetch()) fetch_gate_->open();
+    return written && !failed_;
+}
+
+// Cuts the log off where it parts from the leader's. Rare, so that it may block the shard; nothing
+// may read the log in between.
+IoStatus Quorum::truncate(Offset end) {
+    ASSERT(!syncing_, "a log is cut off only when nothing of it is on its way to the disk");
+    if (options_.log)
+        options_.log->warning("the metadata log is cut off where it parts from the leader's",
+                              {{"offset", end.value()},
+                               {"dropped_records", log_->log_end_offset() - end},
+                               {"leader", machine_.leader().value()}});
+    if (end < durable_end_) PABAL_TRY(mark_.lower(end));
+    durable_end_ = std::min(durable_end_, end);
+    PABAL_TRY(log_->truncate_to(end));
+    ASSERT(log_->log_end_offset() == end, "logs part between two batches");
+    return {};
+}
+
+// Tells the others of this node what has become of leader and high watermark.
+void Quorum::report() {
+    if (leader() != told_leader_ || epoch() != told_epoch_) {
+        if (fetching_from_ != no_broker && (leader() != fetching_from_ || epoch() != fetching_in_))
+            abandon_fetch();
+        told_leader_ = leader();
+        told_epoch_ = epoch();
+        if (options_.log && !stopped_)
+            options_.log->info("metadata quorum", {{"role", raft::name(machine_.role())},
+                                                   {"leader", told_leader_.value()},
+                                                   {"epoch", told_epoch_.value()}});
+        const BrokerId now_leading = told_leader_;
+        const LeaderEpoch in_epoch = told_epoch_;
+        for (std::size_t i = 0; i < leader_actions_.size(); ++i)
+            leader_actions_[i](now_leading, in_epoch);
+    }
+    wake_parked();
+    if (caught_up_ || machine_.has_committed()) {
+        const Offset high_watermark = machine_.high_watermark();
+        if (high_watermark > told_high_watermark_) {
+            told_high_watermark_ = high_watermark;
+            caught_up_ = true;
+            if (commit_action_) commit_action_(high_watermark);
+        }
+    }
+}
+
+void Quorum::arm() {
+    const Instant next = stopped_ ? Instant::never() : machine_.next_timer();
+    if (next == timer_at_) return;
+    if (timer_ != 0) ports_.clock.cancel(timer_);
+    timer_ = 0;
+    timer_at_ = next;
+    if (next == Instant::never()) return;
+    timer_ = ports_.clock.at(next, [this] {
+        timer_ = 0;
+        timer_at_ = Instant::never();
+        machine_.elapsed(now());
+        carry_out();
+    });
 }
 
 struct Quorum::Sync {
@@ -294,7 +414,7 @@ struct Quorum::Sync {
 // The state's new name and the log's are made durable by one sync of their directory; nothing of
 // either counts before.
 IoStatus Quorum::sync_all(io::Disk& disk, Sync& sync, SyncedMark& mark) {
-    if (sync.state) {
+    if (sync.state && !SABOTAGED("vote-is-not-saved")) {
         const std::string path = sync.directory + "/quorum-state";
         const std::string text = sync.state->text();
         PABAL_TRY(disk.remove(path + ".tmp"));
@@ -315,6 +435,7 @@ IoStatus Quorum::sync_all(io::Disk& disk, Sync& sync, SyncedMark& mark) {
 
 void Quorum::start_sync() {
     if (syncing_ || failed_ || stopped_) return;
+    if (!unsaved_state_ && durable_end_ >= machine_.log_end()) return;
     syncing_ = true;
     // Not at once: what is proposed within this turn shares the sync.
     ports_.clock.post([this] { io::detach(sync_until_done()); });
@@ -333,6 +454,7 @@ io::Task<void> Quorum::sync_until_done() {
         if (std::exchange(new_directory_, false)) sync.parent = options_.directory;
         sync.end = machine_.log_end();
         sync.flush = std::move(prepared).value();
+        const std::uint64_t version = state_version_;
         io::Disk* disk = &ports_.disk;
         Sync* work = &sync;
         SyncedMark* mark = &mark_;
@@ -346,13 +468,50 @@ io::Task<void> Quorum::sync_until_done() {
         }
         log_->flushed(sync.flush);
         durable_end_ = sync.end;
-        const Offset before = machine_.high_watermark();
+        saved_version_ = version;
+        if (failed_) break;
         machine_.durable(sync.end);
-        if (machine_.high_watermark() > before && commit_action_)
-            commit_action_(machine_.high_watermark());
+        carry_out();
     }
     syncing_ = false;
-    if (idle_gate_) idle_gate_->open();
+    for (io::Gate* gate : std::exchange(sync_waits_, {})) gate->open();
+    for (SavedWait* wait : saved_waits_)
+        if (failed_ || stopped_) wait->gate.open();
+}
+
+// Until nothing is on its way to the disk.
+io::Task<void> Quorum::synced() {
+    while (syncing_) {
+        io::Gate idle(ports_.clock);
+        sync_waits_.push_back(&idle);
+        const Instant never = Instant::never();
+        auto ended = co_await idle.opened(never);
+        static_cast<void>(ended);
+    }
+}
+
+// Until what this node has promised so far is durable, or never will be.
+io::Task<void> Quorum::saved() {
+    if (saved_version_ >= state_version_ || failed_ || stopped_) co_return;
+    SavedWait wait(ports_.clock, state_version_);
+    saved_waits_.push_back(&wait);
+    const Instant never = Instant::never();
+    auto opened = co_await wait.gate.opened(never);
+    static_cast<void>(opened);
+    std::erase(saved_waits_, &wait);
+}
+
+void Quorum::send_saved() {
+    for (SavedWait* wait : saved_waits_)
+        if (wait->version <= saved_version_) wait->gate.open();
+    if (outbox_.empty() || failed_) return;
+    std::vector<raft::Message> ready;
+    std::erase_if(outbox_, [&](auto& each) {
+        if (each.first > saved_version_) return false;
+        ready.push_back(std::move(each.second));
+        return true;
+    });
+    for (raft::Message& message : ready) io::detach(deliver(std::move(message)));
 }
 
 void Quorum::fail(IoError error) {
@@ -360,6 +519,10 @@ void Quorum::fail(IoError error) {
     failed_ = true;
     failure_ = error;
     machine_.halt();
+    abandon_fetch();
+    for (SavedWait* wait : saved_waits_) wait->gate.open();
+    report();
+    arm();
     if (failure_action_) failure_action_(std::move(error));
 }
 
@@ -391,13 +554,19 @@ io::Task<IoStatus> Quorum::snapshot(metadata::SnapshotId id, WallTime last_conta
     };
     co_await ports_.disk.run(work);
     if (!outcome.ok() || stopped_) co_return outcome;
+    // A later one was fetched meanwhile.
+    if (latest_snapshot_ && *latest_snapshot_ > id) co_return outcome;
     latest_snapshot_ = id;
     bytes_since_snapshot_ = 0;
     // The log goes on in a new segment, so that the old one can go.
     const WallTime later = ports_.clock.wall_now();
+    co_await synced();
+    if (stopped_ || failed_ || *latest_snapshot_ != id) co_return outcome;
     outcome = log_->roll(later);
     if (outcome.ok()) outcome = log_->raise_log_start_offset(id.end_offset);
     if (!outcome.ok()) co_return outcome;
+    machine_.snapshot_taken({id.end_offset, id.epoch});
+    carry_out();
     auto retained = log_->apply_retention(machine_.high_watermark(), later);
     if (!retained.ok()) co_return retained.error();
     for (const std::string& file : log_->take_deleted_files(WallTime{INT64_MAX})) {
@@ -407,26 +576,43 @@ io::Task<IoStatus> Quorum::snapshot(metadata::SnapshotId id, WallTime last_conta
     co_return outcome;
 }
 
-io::Task<void> Quorum::drain() {
-    if (!syncing_) co_return;
-    io::Gate idle(ports_.clock);
-    idle_gate_ = &idle;
-    const Instant never = Instant::never();
-    auto ended = co_await idle.opened(never);
-    static_cast<void>(ended);
-    idle_gate_ = nullptr;
+// Until no task of this object is under way.
+io::Task<void> Quorum::ended() {
+    while (tasks_ > 0 || following_) {
+        io::Gate idle(ports_.clock);
+        tasks_gate_ = &idle;
+        const Instant never = Instant::never();
+        auto opened = co_await idle.opened(never);
+        static_cast<void>(opened);
+        tasks_gate_ = nullptr;
+    }
+    co_await synced();
 }
 
 io::Task<void> Quorum::stop() {
-    co_await drain();
+    if (is_leader() && options_.voters.size() > 1) {
+        machine_.resign(now());
+        carry_out();
+        co_await synced();
+        // Whoever is told takes over at once; who does not answer will notice by himself.
+        co_await told_successors();
+    }
+    co_await synced();
     stopped_ = true;
     machine_.halt();
+    abandon_fetch();
+    outbox_.clear();
+    for (SavedWait* wait : saved_waits_) wait->gate.open();
+    report();
+    arm();
+    co_await peers_.stop();
+    co_await ended();
     if (!log_ || failed_) co_return;
     log::PartitionLog* log = log_.get();
-    const WallTime now = ports_.clock.wall_now();
+    const WallTime wall = ports_.clock.wall_now();
     IoStatus closed;
     IoStatus* result = &closed;
-    std::function<void()> work = [log, now, result] { *result = log->close(now); };
+    std::function<void()> work = [log, wall, result] { *result = log->close(wall); };
     co_await ports_.disk.run(work);
     if (!closed.ok()) fail(closed.error());
 }
@@ -435,7 +621,14 @@ io::Task<void> Quorum::kill() {
     stopped_ = true;
     failed_ = true;  // The sync under way is the last.
     machine_.halt();
-    co_await drain();
+    if (fetch_connection_) fetch_connection_->reset();
+    abandon_fetch();
+    outbox_.clear();
+    for (SavedWait* wait : saved_waits_) wait->gate.open();
+    wake_parked();
+    arm();
+    co_await peers_.kill();
+    co_await ended();
 }
 
 }  // namespace pabal::runtime

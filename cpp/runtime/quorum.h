@@ -1,10 +1,13 @@
 // Drives the raft machine of this node: keeps quorum-state, the log __cluster_metadata-0 and its
-// snapshots on disk, in Kafka's files, and says what is committed. Lives on the metadata shard;
-// syncs happen on the disk pool, one at a time, each for everything that was appended before it.
+// snapshots on disk, in Kafka's files, speaks to the other members of the quorum, follows its
+// leader, and says what is committed. Lives on the metadata shard; syncs happen on the disk pool,
+// one at a time, each for everything that was appended before it. No vote, no answer and no fetch
+// leaves before the state is durable that it speaks of.
 #pragma once
 
 #include <cstdint>
 #include <functional>
+#include <map>
 #include <memory>
 #include <optional>
 #include <string>
@@ -19,8 +22,26 @@
 #include "io/task.h"
 #include "metadata/snapshot.h"
 #include "raft/quorum.h"
+#include "runtime/peers.h"
 #include "runtime/synced_mark.h"
 
+namespace pabal {
+class Logger;
+}
+namespace pabal::wire {
+struct BeginQuorumEpochRequest;
+struct BeginQuorumEpochResponse;
+struct DescribeQuorumRequest;
+struct DescribeQuorumResponse;
+struct EndQuorumEpochRequest;
+struct EndQuorumEpochResponse;
+struct FetchRequest;
+struct FetchResponse;
+struct FetchSnapshotRequest;
+struct FetchSnapshotResponse;
+struct VoteRequest;
+struct VoteResponse;
+}  // namespace pabal::wire
 namespace pabal::log {
 class PartitionLog;
 struct LogRepair;
@@ -33,12 +54,29 @@ class BrokerConfig;
 namespace pabal::runtime {
 
 struct QuorumOptions {
+    struct Member {
+        BrokerId id;
+        io::Address address;
+    };
+
     std::string
         directory;  // The metadata log directory; the log lies in __cluster_metadata-0 in it.
     BrokerId node_id;
     std::int32_t segment_bytes = 1 << 30;
     std::int64_t segment_milliseconds = 7LL * 24 * 3600 * 1000;
+    std::string cluster_id;  // Told to other members, and demanded of them; may be empty.
+    std::string listener = "CONTROLLER";  // The name of that on which controllers are reached.
+    DirectoryId directory_id;             // Of the metadata log directory; may stay all zero.
+    bool votes = true;                    // Else an observer.
+    // The voters, this node among them if it votes; none: this node votes alone, or, an observer,
+    // asks at `bootstrap` who leads.
+    std::vector<Member> voters;
+    std::vector<io::Address> bootstrap;
+    raft::Settings settings;
+    Duration request_timeout = Duration::seconds(2);
+    const Logger* log = nullptr;  // Must outlive the quorum, if given.
 
+    // Without what the configuration does not say: cluster and directory id, and the log.
     static QuorumOptions of(const metadata::BrokerConfig& config);
 };
 
@@ -98,16 +136,31 @@ public:
     io::Task<IoStatus> snapshot(metadata::SnapshotId id, WallTime last_contained,
                                 std::vector<Bytes> records);
 
-    // Gives leadership up and closes the files; pending proposals end with not_controller.
+    // Requests of other members of the quorum (KIP-595, KIP-630), in the versions that the table of
+    // APIs serves.
+    io::Task<wire::VoteResponse> vote(wire::VoteRequest request, int version);
+    io::Task<wire::BeginQuorumEpochResponse> begin_epoch(wire::BeginQuorumEpochRequest request,
+                                                         int version);
+    io::Task<wire::EndQuorumEpochResponse> end_epoch(wire::EndQuorumEpochRequest request,
+                                                     int version);
+    // Of __cluster_metadata; waits as long as the request allows while there is no news.
+    io::Task<wire::FetchResponse> fetch(wire::FetchRequest request, int version);
+    io::Task<wire::FetchSnapshotResponse> fetch_snapshot(wire::FetchSnapshotRequest request,
+                                                         int version);
+    // Answered by the leader alone; elsewhere the partition says NOT_LEADER_OR_FOLLOWER.
+    wire::DescribeQuorumResponse describe(const wire::DescribeQuorumRequest& request) const;
+
+    // Gives leadership up to a successor, who begins at once, and closes the files.
     io::Task<void> stop();
     // Ends without another write; the sync that is under way is waited for.
     io::Task<void> kill();
 
     bool is_leader() const;
+    // no_broker while none is known.
     BrokerId leader() const;
-    LeaderEpoch epoch() const;
-    // The controllers' listener of the leader; nothing while none is known.
+    // The controller listener of the leader, if it is another node and known.
     std::optional<io::Address> leader_address() const;
+    LeaderEpoch epoch() const;
     Offset high_watermark() const;  // The first offset that is not committed.
     Offset log_start_offset() const;
     Offset log_end_offset() const;
@@ -115,22 +168,57 @@ public:
 
 private:
     struct Sync;
+    struct Parked;
+    struct SavedWait;
     raft::Now now() const;
     IoStatus open_log();
     IoStatus find_snapshot();
-    Result<Offset> append_ready(Result<Offset> last);
+    raft::Found found_on_disk();
+
+    // Carries out what the machine wants, after each call of it. False if the log refused.
+    bool carry_out();
+    IoStatus truncate(Offset end);
+    void report();
+    void arm();
     static IoStatus sync_all(io::Disk& disk, Sync& sync, SyncedMark& mark);
     void start_sync();
     io::Task<void> sync_until_done();
-    io::Task<void> drain();
+    io::Task<void> synced();
+    io::Task<void> saved();
+    io::Task<void> ended();
+    void send_saved();
     void fail(IoError error);
+
+    // Other members (quorum_messages.cc, quorum_requests.cc).
+    std::optional<io::Address> address_of(BrokerId id) const;
+    void learn_address(BrokerId id, std::string host, std::int64_t port);
+    io::Task<void> deliver(raft::Message message);
+    io::Task<void> told_successors();
+    io::Task<void> deliver_vote(raft::Message message, io::Address address);
+    io::Task<void> deliver_begin(raft::Message message, io::Address address);
+    io::Task<void> deliver_end(raft::Message message, io::Address address);
+    bool is_news(const raft::FetchAsk& ask, const raft::FetchReply& reply) const;
+    void wake_parked();
+    ErrorCode refuse_cluster(const std::optional<std::string>& cluster_id) const;
+    template <class Response>
+    void tell_leader(Response* response, BrokerId leader) const;
+
+    // Following (quorum_follower.cc).
+    io::Task<void> follow();
+    io::Task<void> fetch_once(raft::FetchAsk ask);
+    io::Task<bool> connect(raft::FetchAsk ask, io::Address address);
+    io::Task<void> load_snapshot(raft::FetchAsk ask, raft::OffsetAndEpoch id);
+    io::Task<void> pause(Duration duration);
+    std::optional<io::Address> fetch_address();
+    void abandon_fetch();
 
     io::Ports ports_;
     QuorumOptions options_;
     std::string directory_;
     SyncedMark mark_;  // Written on the disk pool, by one sync at a time.
     raft::Quorum machine_;
-    std::optional<raft::QuorumState> saved_;  // As open() found it.
+    Prng random_;
+    std::optional<raft::QuorumState> found_state_;  // As open() found it.
     std::unique_ptr<log::PartitionLog> log_;
     bool fresh_ = false;
     std::optional<metadata::SnapshotId> latest_snapshot_;
@@ -138,14 +226,42 @@ private:
     std::vector<std::function<void(BrokerId, LeaderEpoch)>> leader_actions_;
     std::function<void(Offset)> commit_action_;
     std::function<void(IoError)> failure_action_;
+    BrokerId told_leader_ = no_broker;
+    LeaderEpoch told_epoch_{-1};
+    Offset told_high_watermark_{0};
+    bool caught_up_ = false;  // All was here once that a leader had committed.
+
     std::optional<raft::QuorumState> unsaved_state_;
+    std::uint64_t state_version_ = 0;
+    std::uint64_t saved_version_ = 0;
+    std::vector<SavedWait*> saved_waits_;
+    std::vector<std::pair<std::uint64_t, raft::Message>> outbox_;  // Until that version is saved.
     bool new_directory_ = false;  // The directory's own name is not durable yet.
     Offset durable_end_{0};
     bool syncing_ = false;
+    std::vector<io::Gate*> sync_waits_;  // Opened when the last sync has ended.
+
+    Peers peers_;
+    std::map<BrokerId, io::Address> addresses_;
+    std::vector<Parked*> parked_;  // Fetches that wait for news.
+    io::TimerId timer_ = 0;
+    Instant timer_at_ = Instant::never();
+    std::size_t tasks_ = 0;      // Messages under way.
+    std::size_t farewells_ = 0;  // Those of them that tell of the end of this leadership.
+    io::Gate* farewell_gate_ = nullptr;
+    io::Gate* tasks_gate_ = nullptr;  // Opened when none is, if somebody waits.
+    bool following_ = false;
+    io::Gate* fetch_gate_ = nullptr;  // While there is nothing to fetch.
+    std::unique_ptr<rpc::Connection> fetch_connection_;
+    BrokerId fetching_from_ = no_broker;
+    LeaderEpoch fetching_in_{-1};
+    io::Gate* pause_gate_ = nullptr;
+    bool fetch_outlived_ = false;  // Another leads than the one that is being asked.
+
+    bool started_ = false;
     bool stopped_ = false;
     bool failed_ = false;
     std::optional<IoError> failure_;
-    io::Gate* idle_gate_ = nullptr;  // Opened when the last sync has ended, if somebody waits.
 };
 
 }  // namespace pabal::runtime

@@ -59,4 +59,9 @@ IoStatus SyncedMark::write(Offset end) {
     return first ? file_->truncate(text.size()) : IoStatus();
 }
 
+IoStatus SyncedMark::lower(Offset end) {
+    PABAL_TRY(write(end));
+    return file_->sync();
+}
+
 }  // namespace pabal::runtime

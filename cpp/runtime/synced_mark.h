@@ -30,6 +30,9 @@ public:
     IoResult<std::optional<Content>> read() const;
     // `end` is synced now, in this boot.
     IoStatus write(Offset end);
+    // Before the log is cut off at `end`: durable, or a loss of power would bring back a mark that
+    // demands what was cut.
+    IoStatus lower(Offset end);
 
     const std::string& path() const { return path_; }
 

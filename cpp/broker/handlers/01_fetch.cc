@@ -17,6 +17,7 @@
 #include "broker/fetch_sessions.h"
 #include "io/gate.h"
 #include "runtime/partitions.h"
+#include "runtime/quorum.h"
 #include "wire/fetch.h"
 
 namespace pabal::broker {
@@ -294,6 +295,12 @@ void add_wishes(const wire::FetchRequest& message, FetchSession* session) {
 
 io::Task<wire::FetchResponse> handle_fetch(Context* context, RequestContext* request,
                                            wire::FetchRequest message) {
+    // The metadata log, for the members of its quorum.
+    if (request->peer->role == ListenerRole::controller) {
+        auto metadata = co_await context->quorum->fetch(std::move(message), request->version);
+        request->failed(metadata.error_code);
+        co_return metadata;
+    }
     wire::FetchResponse response;
     const bool by_id = request->version >= 13;
     const auto now = context->clock.now();

@@ -1,7 +1,9 @@
-// DescribeQuorum: who votes and who follows in the metadata quorum, and how far they are.
+// DescribeQuorum: who votes and who follows in the metadata quorum, and how far they are. The leader
+// knows; a broker asks it for its client.
 //
 // 1     when replicas fetched and were caught up (KIP-836) · 2 directory ids and listeners
 // (KIP-853)
+#include "broker/control_calls.h"
 #include "broker/dispatch.h"
 #include "runtime/controller.h"
 #include "wire/describe_quorum.h"
@@ -11,8 +13,9 @@ namespace pabal::broker {
 io::Task<wire::DescribeQuorumResponse> handle_describe_quorum(Context* context,
                                                               RequestContext* request,
                                                               wire::DescribeQuorumRequest message) {
-    wire::DescribeQuorumResponse response =
-        context->controller.describe_quorum(message, request->version);
+    const std::int32_t timeout_ms = 0;
+    auto response = co_await ask_controller<wire::DescribeQuorumResponse>(
+        context, request, std::move(message), timeout_ms);
     // What earlier versions have no place for.
     if (request->version < 2) {
         response.nodes.clear();

@@ -65,7 +65,7 @@ TEST(BrokerConfig, refuses_with_a_sentence_that_helps) {
     };
     EXPECT_EQ(names(refusal({}), "must be set"), "ok");
     EXPECT_EQ(names(refusal(with({{"num.partitions", "none"}})), "num.partitions"), "ok");
-    EXPECT_EQ(names(refusal(with({{"process.roles", "broker"}})), "process.roles"), "ok");
+    EXPECT_EQ(names(refusal(with({{"process.roles", "broker"}})), "controller.quorum.voters"), "ok");
     EXPECT_EQ(names(refusal(with({{"listeners", "localhost:9092"}})), "NAME://HOST:PORT"), "ok");
     EXPECT_EQ(names(refusal(with({{"listeners", "PLAINTEXT://h:99999,CONTROLLER://h:1"}})), "port"),
               "ok");
@@ -82,7 +82,24 @@ TEST(BrokerConfig, refuses_with_a_sentence_that_helps) {
     EXPECT_EQ(names(refusal(with({{"log.dirs", "/a,/b,/a"}})), "/a"), "ok");
     EXPECT_EQ(names(refusal(with({{"broker.id", "4"}})), "broker.id"), "ok");
     EXPECT_EQ(names(refusal(with({{"controller.quorum.voters", "1@h:1"}})), "1@h:1"), "ok");
+    EXPECT_EQ(names(refusal(with({{"controller.quorum.voters", "0@h"}})), "ID@HOST:PORT"), "ok");
+    EXPECT_EQ(names(refusal(with({{"controller.quorum.voters", "0@h:1,0@g:1"}})), "twice"), "ok");
     EXPECT_EQ(refusal(with({{"controller.quorum.voters", "0@localhost:9093"}})), "accepted");
+    const std::string voters = "0@a:9093,1@b:9093,2@c:9093";
+    EXPECT_EQ(refusal(with({{"controller.quorum.voters", voters}})), "accepted");
+    const std::map<std::string, std::string> broker{
+        {"process.roles", "broker"}, {"node.id", "7"}, {"controller.quorum.voters", voters}};
+    EXPECT_EQ(names(refusal(with(broker)), "CONTROLLER"), "ok");
+    auto alone = broker;
+    alone["listeners"] = "PLAINTEXT://h:1";
+    EXPECT_EQ(refusal(with(alone)), "accepted");
+    alone["node.id"] = "1";
+    EXPECT_EQ(names(refusal(with(alone)), "add controller"), "ok");
+    std::map<std::string, std::string> controller{
+        {"process.roles", "controller"}, {"controller.quorum.voters", voters}};
+    EXPECT_EQ(names(refusal(with(controller)), "no broker"), "ok");
+    controller["listeners"] = "CONTROLLER://h:1";
+    EXPECT_EQ(refusal(with(controller)), "accepted");
 }
 
 TEST(BrokerConfig, warns_of_what_nobody_obeys) {

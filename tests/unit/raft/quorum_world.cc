@@ -34,9 +34,10 @@ struct QuorumWorld::Node {
     std::deque<Batch> log;
     std::deque<Batch> cut_off;  // By a truncation that is not synced yet.
     Offset log_start{0};
-    Offset synced_end{0};
+    Offset synced_end{0};  // A loss of power takes nothing below.
 
     // In memory.
+    Offset known_synced{0};  // What this life knows of it.
     std::optional<QuorumState> unsaved;
     std::uint64_t state_version = 0;
     std::uint64_t saved_version = 0;
@@ -114,6 +115,7 @@ void QuorumWorld::start(int id) {
     Found found;
     found.state = node.saved;
     found.log_start = node.log_start;
+    node.known_synced = node.log_start;
     found.log_end = node.log_end();
     found.snapshot = node.snapshot;
     EpochHistory history;
@@ -151,8 +153,7 @@ void QuorumWorld::kill(int id) {
         while (node.log_end() > node.synced_end && random_.chance(2, 3)) node.log.pop_back();
     }
     node.cut_off.clear();
-    node.synced_end = node.log_end();
-    // What is left of the log was found and counted for as if synced: start() reports it so.
+    node.synced_end = std::min(node.synced_end, node.log_end());
     node.checked = std::min(node.checked, node.log_end());
 }
 
@@ -233,6 +234,7 @@ void QuorumWorld::settle(Node& node) {
             node.log.pop_back();
         }
         node.synced_end = std::min(node.synced_end, node.log_end());
+        node.known_synced = std::min(node.known_synced, node.log_end());
         node.checked = std::min(node.checked, node.log_end());
         if (node.log_end() != *ready.truncate_to)
             fail("truncation", "node " + std::to_string(node.id) + " cuts at " +
@@ -265,7 +267,7 @@ void QuorumWorld::arm(Node& node) {
 }
 
 void QuorumWorld::begin_sync(Node& node) {
-    if (node.syncing || (!node.unsaved && node.synced_end >= node.log_end())) return;
+    if (node.syncing || (!node.unsaved && node.known_synced >= node.log_end())) return;
     node.syncing = true;
     const Duration takes = Duration::microseconds(random_.between(100, faults_ ? 8000 : 1000));
     const auto state = node.unsaved;
@@ -277,7 +279,7 @@ void QuorumWorld::begin_sync(Node& node) {
         if (state && !SABOTAGED("vote-is-not-saved")) at->saved = state;
         if (at->unsaved == state) at->unsaved.reset();
         at->saved_version = version;
-        at->synced_end = end;
+        at->synced_end = at->known_synced = end;
         at->cut_off.clear();
         step(*at, [&] { at->machine->durable(end); });
         std::vector<std::function<void()>> released;
@@ -432,7 +434,7 @@ void QuorumWorld::take_answer(Node& node, std::uint64_t id, FetchAsk ask, FetchR
             node.snapshot = reply.snapshot;
             node.log.clear();
             node.cut_off.clear();
-            node.log_start = node.synced_end = reply.snapshot->offset;
+            node.log_start = node.synced_end = node.known_synced = reply.snapshot->offset;
             node.machine->snapshot_loaded(*reply.snapshot, both());
             return;
         }
