@@ -315,9 +315,11 @@ wire::ConsumerGroupHeartbeatResponse ConsumerGroup::nothing_new(const Request& r
                                                                 CallId call) {
     const auto member = members_.find(request.member_id);
     if (member == members_.end()) return {};
-    // News would go to nobody from now on: they are for the next heartbeat.
-    if (member->second->beating == call) member->second->beating = 0;
-    return response_for(*member->second, request.member_epoch == join_epoch);
+    // News would go to nobody from now on: they are for the next heartbeat. Some may be under way
+    // to this one already, waiting for the log: they are told here.
+    const bool news = member->second->beating != call;
+    if (!news) member->second->beating = 0;
+    return response_for(*member->second, news || request.member_epoch == join_epoch);
 }
 
 wire::ConsumerGroupHeartbeatResponse ConsumerGroup::response_for(const Member& member,

@@ -392,6 +392,7 @@ private:
     }
 
     // beat MEMBER epoch=N [topics=a,b] [regex=R] [owned=t-0,t-1] [instance=I] [assignor=A]
+    // [impatient]: whose time is up before there is news
     std::string beat(const scenario::Command& command, Effects* effects) {
         wire::ConsumerGroupHeartbeatRequest request;
         request.group_id = command.value("group", "g");
@@ -425,6 +426,10 @@ private:
         }
         const Duration patience = shard_->consumer_heartbeat(request, caller, moment(), effects);
         if (patience == Duration()) return "";
+        if (command.has("impatient")) {
+            const auto told = shard_->nothing_new(request, caller.call);
+            return "waits no longer, epoch=" + std::to_string(told.member_epoch) + "\n";
+        }
         return "waits for " + std::to_string(patience.to_milliseconds()) + " ms\n";
     }
 
