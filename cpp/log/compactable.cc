@@ -130,6 +130,7 @@ IoResult<bool> PartitionLog::replace_segments(const Compaction& compaction, Wall
     log.segments.erase(log.segments.begin() + static_cast<std::ptrdiff_t>(first + 1),
                        log.segments.begin() + static_cast<std::ptrdiff_t>(first + count));
     log.new_names = true;
+    log.was_compacted = true;
     return true;
 }
 

@@ -118,6 +118,7 @@ LogCheckpoint PartitionLog::checkpoint() const {
     LogCheckpoint checkpoint;
     checkpoint.log_start_offset = state_->log_start;
     checkpoint.recovery_point = state_->recovery_point;
+    checkpoint.was_compacted = state_->was_compacted;
     checkpoint.standing = state_->standing;
     return checkpoint;
 }

@@ -45,6 +45,7 @@ struct PartitionLog::State {
     bool new_names = false;     // The directory changed since the last flush.
     bool epochs_dirty = false;  // The file does not say what `epochs` does.
     bool producers_dirty = false;
+    bool was_compacted = false;  // There may be gaps.
     LeaderEpochHistory epochs;
     std::unique_ptr<ProducerState> producers;  // Made by the first batch with a producer id.
     std::vector<Offset> snapshots;             // Producer snapshots on disk, ascending.

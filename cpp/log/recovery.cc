@@ -25,7 +25,9 @@ public:
         : log_(log),
           checkpoint_(checkpoint),
           now_(now),
-          gaps_(log.config.compacted || checkpoint.was_compacted) {}
+          gaps_(log.config.compacted || checkpoint.was_compacted) {
+        log.was_compacted = checkpoint.was_compacted;
+    }
 
     IoStatus run();
 

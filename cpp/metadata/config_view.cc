@@ -153,6 +153,9 @@ std::optional<std::string> ConfigView::broker_value(std::string_view name) const
 std::int64_t ConfigView::broker_integer(std::string_view name) const {
     return parsed<std::int64_t>(*wire::find_config(ConfigScope::broker, name), broker_value(name));
 }
+double ConfigView::broker_number(std::string_view name) const {
+    return parsed<double>(*wire::find_config(ConfigScope::broker, name), broker_value(name));
+}
 bool ConfigView::broker_boolean(std::string_view name) const {
     return parsed<bool>(*wire::find_config(ConfigScope::broker, name), broker_value(name));
 }

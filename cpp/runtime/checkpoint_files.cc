@@ -13,6 +13,7 @@ namespace {
 constexpr const char* recovery_point_file = "recovery-point-offset-checkpoint";
 constexpr const char* log_start_file = "log-start-offset-checkpoint";
 constexpr const char* high_watermark_file = "replication-offset-checkpoint";
+constexpr const char* cleaner_file = "cleaner-offset-checkpoint";
 constexpr std::uint64_t largest_file_bytes = 256u << 20;
 
 // Each line: topic, partition, offset.
@@ -94,6 +95,24 @@ IoStatus write_clean_shutdown(io::Disk& disk, const std::string& log_directory,
                     })));
     return write(clean_shutdown_file,
                  "{\"version\":0,\"brokerEpoch\":" + std::to_string(broker_epoch.value()) + "}");
+}
+
+IoResult<OffsetsByName> read_cleaner_checkpoint(io::Disk& disk, const std::string& log_directory) {
+    OffsetsByName cleaned;
+    PABAL_TRY(read_offsets(
+        disk, log_directory + '/' + cleaner_file,
+        [&](NamedPartition name, Offset offset) { cleaned[std::move(name)] = offset; }));
+    return cleaned;
+}
+
+IoStatus write_cleaner_checkpoint(io::Disk& disk, const std::string& log_directory,
+                                  const OffsetsByName& cleaned) {
+    std::vector<std::string> lines;
+    for (const auto& [name, offset] : cleaned) {
+        lines.push_back(name.first + ' ' + std::to_string(name.second) + ' ' +
+                        std::to_string(offset.value()));
+    }
+    return io::replace_file(disk, log_directory + '/' + cleaner_file, log::checkpoint_text(lines));
 }
 
 IoStatus remove_clean_shutdown_marker(io::Disk& disk, const std::string& log_directory) {

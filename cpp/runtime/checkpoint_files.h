@@ -36,6 +36,12 @@ IoStatus write_clean_shutdown(io::Disk& disk, const std::string& log_directory,
                               const CheckpointsByName& partitions, BrokerEpoch broker_epoch);
 // From now on a crash is a crash. Blocks.
 IoStatus remove_clean_shutdown_marker(io::Disk& disk, const std::string& log_directory);
+// Up to where each compacted log was cleaned: one more such file, which is in use while the broker
+// runs. Reading and writing block.
+using OffsetsByName = std::map<NamedPartition, Offset>;
+IoResult<OffsetsByName> read_cleaner_checkpoint(io::Disk& disk, const std::string& log_directory);
+IoStatus write_cleaner_checkpoint(io::Disk& disk, const std::string& log_directory,
+                                  const OffsetsByName& cleaned);
 // The files say nothing any more: what they said stands in the store. Blocks.
 IoStatus clear_checkpoint_files(io::Disk& disk, const std::string& log_directory);
 

@@ -494,6 +494,7 @@ IoStatus Partition::cut(Offset offset) {
     leader_->truncated(bounds());
     partitions_->save_checkpoint(*this);
     partitions_->count_unflushed(this);
+    partitions_->log_truncated(*this);
     if (!cut.ok()) partitions_->append_failed(this, cut.error().message);
     changed();
     return cut;
@@ -505,6 +506,7 @@ IoStatus Partition::restart(Offset offset) {
     leader_->truncated(bounds());
     partitions_->save_checkpoint(*this);
     partitions_->count_unflushed(this);
+    partitions_->log_truncated(*this);
     if (!restarted.ok()) partitions_->append_failed(this, restarted.error().message);
     changed();
     return restarted;

@@ -30,6 +30,7 @@ class Gate;
 
 namespace pabal::runtime {
 
+class Cleaner;
 class Partition;
 class Partitions;
 struct LogDirectory;
@@ -203,6 +204,7 @@ public:
     void isr_answered(const replication::IsrChange& change, const replication::IsrAnswer& answer);
 
 private:
+    friend class Cleaner;
     friend class Partitions;
     friend class PartitionObserver;
     struct Waiter {

@@ -7,6 +7,7 @@
 #include "io/ports.h"
 #include "metadata/broker_config.h"
 #include "runtime/broker_store.h"
+#include "runtime/cleaner.h"
 #include "runtime/opening.h"
 #include "runtime/partition_directory.h"
 
@@ -51,6 +52,7 @@ Partitions::Partitions(io::Ports* ports, const metadata::BrokerConfig* config, B
     ASSERT(!options_.log_directories.empty(), "a broker has a log directory");
     for (auto& directory : options_.log_directories)
         log_directories_.push_back(std::make_unique<LogDirectory>(std::move(directory)));
+    cleaner_ = std::make_unique<Cleaner>(this);
 }
 
 Partitions::~Partitions() {
@@ -241,6 +243,10 @@ io::Task<void> Partitions::retain_for_ever() {
                 remove_deleted_files(partition.get());
         }
     }
+}
+
+void Partitions::log_truncated(Partition& partition) {
+    cleaner_->truncated(partition);
 }
 
 void Partitions::remove_deleted_files(Partition* partition) {

@@ -37,6 +37,8 @@ class BrokerConfig;
 
 namespace pabal::runtime {
 
+class Cleaner;
+
 // One of log.dirs.
 struct LogDirectory {
     std::string path;
@@ -149,6 +151,7 @@ public:
     io::Ports& ports() const { return *ports_; }
 
 private:
+    friend class Cleaner;
     friend class Partition;
     struct Hash {
         using is_transparent = void;
@@ -221,6 +224,7 @@ private:
     void directory_failed(LogDirectory* directory, const std::string& why);
     void save_checkpoint(Partition& partition);
     void remove_deleted_files(Partition* partition);
+    void log_truncated(Partition& partition);
     record::Codecs& codecs() { return codecs_; }
 
     io::Ports* ports_;
@@ -229,6 +233,7 @@ private:
     Options options_;
     std::vector<std::unique_ptr<LogDirectory>> log_directories_;
     Checkpoints checkpoints_;
+    std::unique_ptr<Cleaner> cleaner_;
     record::Codecs codecs_;
     Traffic traffic_;
     std::int32_t fetch_max_bytes_ = 0;

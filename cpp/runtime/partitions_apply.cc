@@ -8,6 +8,7 @@
 #include "metadata/broker_config.h"
 #include "runtime/boot_mark.h"
 #include "runtime/broker_store.h"
+#include "runtime/cleaner.h"
 #include "runtime/opening.h"
 #include "runtime/partition_directory.h"
 #include "runtime/partitions.h"
@@ -63,6 +64,7 @@ io::Task<Status> Partitions::start() {
                 continue;
             }
             looks[i].files = std::move(*files);
+            cleaner_->load(log_directories_[i].get());
             log_directories_[i]->machine_stayed_up = machine_stayed_up(*disk, path);
             // What happens from here on is not covered by the last run's farewell.
             if (looks[i].files.clean_shutdown)
@@ -235,6 +237,7 @@ void Partitions::prepare_openings(Topic* topic, const std::set<PartitionIndex>& 
             opening.checkpoint = left_behind(id, name).value_or(log::LogCheckpoint());
             opening.checkpoint.clean_shutdown = clean_shutdown_;
             opening.checkpoint.writes_survived = directory->machine_stayed_up;
+            opening.checkpoint.was_compacted = cleaner_->has_cleaned(directory, name);
             opening.unique = Uuid::random(ports_->random);
         }
         opening.on_disk = on_disk;
@@ -457,6 +460,7 @@ io::Task<void> Partitions::finish_first_delta() {
     }
     io::detach(mark_boot());
     io::detach(retain_for_ever());
+    if (config_->boolean("log.cleaner.enable")) io::detach(cleaner_->run());
     io::detach(watch_followers());
     io::detach(save_high_watermarks());
 }

@@ -1,5 +1,7 @@
 #include "runtime/topic_config.h"
 
+#include <algorithm>
+
 #include "metadata/broker_config.h"
 
 namespace pabal::runtime {
@@ -40,6 +42,10 @@ TopicConfig make_topic_config(const metadata::ConfigView& view, std::string_view
     log.flush_messages = integer("flush.messages");
     log.flush_milliseconds = integer("flush.ms");
     log.file_delete_delay = Duration::milliseconds(integer("file.delete.delay.ms"));
+    log.min_cleanable_dirty_ratio = view.topic_number(topic, "min.cleanable.dirty.ratio");
+    log.min_compaction_lag_milliseconds = integer("min.compaction.lag.ms");
+    log.max_compaction_lag_milliseconds = integer("max.compaction.lag.ms");
+    log.delete_retention_milliseconds = integer("delete.retention.ms");
     log.producer_id_expiration =
         Duration::milliseconds(view.broker_integer("producer.id.expiration.ms"));
 
@@ -47,8 +53,12 @@ TopicConfig make_topic_config(const metadata::ConfigView& view, std::string_view
     log.retention_deletes = false;
     for (const auto& policy : view.topic_list(topic, "cleanup.policy")) {
         if (policy == "delete") log.retention_deletes = true;
-        if (policy == "compact") rules.compacted = true;
+        if (policy == "compact") log.compacted = rules.compacted = true;
     }
+    // Only what lies in a closed segment can be cleaned in time (KIP-354).
+    if (log.compacted)
+        log.segment_age =
+            std::min(log.segment_age, Duration::milliseconds(log.max_compaction_lag_milliseconds));
     rules.max_message_bytes = log.max_message_bytes;
     rules.segment_bytes = log.segment_bytes;
     rules.timestamp_before_max_milliseconds = integer("message.timestamp.before.max.ms");

@@ -76,9 +76,12 @@ TEST(ConfigValues, AreRefusedWithASentence) {
               "9223372036854775807");
     EXPECT_EQ(refusal(topic("message.timestamp.type"), "Whenever"),
               "message.timestamp.type cannot be 'Whenever': it takes CreateTime or LogAppendTime");
-    EXPECT_EQ(
-        refusal(topic("cleanup.policy"), "delete,compact"),
-        "cleanup.policy cannot be 'compact': not served yet, as the log does not compact yet");
+    EXPECT_EQ(refusal(topic("preallocate"), "true"),
+              "preallocate cannot be 'true': not served yet, as no byte beyond the end of the log "
+              "may stand in a .log file");
+    EXPECT_EQ(refusal(topic("cleanup.policy"), "delete,compact"), "");
+    EXPECT_EQ(refusal(topic("min.cleanable.dirty.ratio"), "1.5"),
+              "min.cleanable.dirty.ratio cannot be '1.5': it takes a number between 0 and 1");
     EXPECT_EQ(refusal(topic("preallocate"), "yes"),
               "preallocate cannot be 'yes': it takes true or false");
     for (const char* text : {"", "+", "-", "+-1", "1x", "0x1", "1.5"})
