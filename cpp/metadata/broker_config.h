@@ -129,7 +129,6 @@ public:
     std::optional<std::string> broker_value(std::string_view name) const;
     std::int64_t broker_integer(std::string_view name) const;
     double broker_number(std::string_view name) const;
-    double broker_number(std::string_view name) const;
     bool broker_boolean(std::string_view name) const;
 
     // `name` is a topic setting such as "retention.ms"; `topic` need not exist.
