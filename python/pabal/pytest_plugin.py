@@ -2,12 +2,14 @@
 
 Installed with pabal; pytest finds it by itself. Nothing is started before a test asks for it.
 
-==========================  =========================================================
-``pabal_cluster``           the session's cluster; each worker of pytest-xdist has its own
-``pabal_topic``             a topic of this test alone, deleted after it
-``pabal_topic_factory``     makes more of them, under names of your choice if you like
-``pabal_cluster_factory``   makes clusters of this test alone, to be killed and closed at will
-==========================  =========================================================
+================================  ==========================================================
+``pabal_cluster``                 the session's cluster; each worker of pytest-xdist has its own
+``pabal_topic``                   a topic of this test alone, deleted after it
+``pabal_topic_factory``           makes more of them, under names of your choice if you like
+``pabal_cluster_factory``         makes clusters of this test alone, to be killed and closed
+``pabal_async_topic_factory``     the same for async tests, which go on meanwhile: to be awaited
+``pabal_async_cluster_factory``   likewise
+================================  ==========================================================
 
 ``@pytest.mark.pabal(config=…, isolation=…, brokers=…)`` asks for a cluster with other options;
 tests that ask for the same share it. ``@pytest.mark.pabal_topic(partitions=…, config=…)`` says what
@@ -36,8 +38,12 @@ if TYPE_CHECKING:
     from pabal.topic import Topic
 
 __all__ = [
+    "AsyncClusterFactory",
+    "AsyncTopicFactory",
     "ClusterFactory",
     "TopicFactory",
+    "pabal_async_cluster_factory",
+    "pabal_async_topic_factory",
     "pabal_cluster",
     "pabal_cluster_factory",
     "pabal_topic",
@@ -57,6 +63,7 @@ class TopicFactory(Protocol):
         config: Mapping[str, object] | None = None,
     ) -> Topic:
         """Create a topic that is deleted after the test, under a unique name without ``name``."""
+        ...
 
 
 class ClusterFactory(Protocol):
@@ -71,6 +78,37 @@ class ClusterFactory(Protocol):
         data_dir: str | os.PathLike[str] | None = None,
     ) -> Cluster:
         """Start a cluster that is closed after the test; the parameters are those of `Cluster`."""
+        ...
+
+
+class AsyncTopicFactory(Protocol):
+    """What the fixture ``pabal_async_topic_factory`` gives."""
+
+    async def __call__(
+        self,
+        name: str | None = None,
+        *,
+        partitions: int | None = None,
+        replication_factor: int | None = None,
+        config: Mapping[str, object] | None = None,
+    ) -> Topic:
+        """As `TopicFactory`; the event loop goes on meanwhile."""
+        ...
+
+
+class AsyncClusterFactory(Protocol):
+    """What the fixture ``pabal_async_cluster_factory`` gives."""
+
+    async def __call__(
+        self,
+        brokers: int = 1,
+        *,
+        config: Mapping[str, object] | None = None,
+        isolation: Isolation = "thread",
+        data_dir: str | os.PathLike[str] | None = None,
+    ) -> Cluster:
+        """As `ClusterFactory`; the event loop goes on meanwhile."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -143,7 +181,14 @@ class _Used:
 _clusters_key = pytest.StashKey[_Clusters]()
 _used_key = pytest.StashKey[_Used]()
 _FIXTURES = frozenset(
-    ("pabal_cluster", "pabal_topic", "pabal_topic_factory", "pabal_cluster_factory")
+    (
+        "pabal_async_cluster_factory",
+        "pabal_async_topic_factory",
+        "pabal_cluster",
+        "pabal_cluster_factory",
+        "pabal_topic",
+        "pabal_topic_factory",
+    )
 )
 _MARKERS = (
     "pabal(config={}, isolation='thread', brokers=1): what the cluster of pabal_cluster is like",
@@ -352,6 +397,54 @@ def pabal_cluster_factory(request: pytest.FixtureRequest) -> Iterator[ClusterFac
     yield start
     while used.clusters:
         used.clusters.pop().close()
+
+
+@pytest.fixture
+def pabal_async_topic_factory(pabal_topic_factory: TopicFactory) -> AsyncTopicFactory:
+    """As ``pabal_topic_factory``, to be awaited; for any async plugin that runs asyncio."""
+
+    async def create(
+        name: str | None = None,
+        *,
+        partitions: int | None = None,
+        replication_factor: int | None = None,
+        config: Mapping[str, object] | None = None,
+    ) -> Topic:
+        import asyncio
+
+        return await asyncio.to_thread(
+            pabal_topic_factory,
+            name,
+            partitions=partitions,
+            replication_factor=replication_factor,
+            config=config,
+        )
+
+    return create
+
+
+@pytest.fixture
+def pabal_async_cluster_factory(pabal_cluster_factory: ClusterFactory) -> AsyncClusterFactory:
+    """As ``pabal_cluster_factory``, to be awaited; for any async plugin that runs asyncio."""
+
+    async def start(
+        brokers: int = 1,
+        *,
+        config: Mapping[str, object] | None = None,
+        isolation: Isolation = "thread",
+        data_dir: str | os.PathLike[str] | None = None,
+    ) -> Cluster:
+        import asyncio
+
+        return await asyncio.to_thread(
+            pabal_cluster_factory,
+            brokers,
+            config=config,
+            isolation=isolation,
+            data_dir=data_dir,
+        )
+
+    return start
 
 
 def _delete(cluster: Cluster, name: str) -> None:

@@ -238,6 +238,70 @@ def test_each_worker_of_xdist_has_its_own(pytester: pytest.Pytester) -> None:
     pytester.runpytest_subprocess("-n", "2").assert_outcomes(passed=6)
 
 
+def test_workers_of_xdist_leave_nothing(
+    pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    place = pytester.mkdir("place")
+    monkeypatch.setenv("TMPDIR", str(place))
+    pytester.makepyfile(
+        """
+    import os, pathlib
+    import pytest
+    @pytest.mark.parametrize("number", range(8))
+    def test_spread(pabal_cluster, pabal_cluster_factory, pabal_topic, number, worker_id):
+        own = pabal_cluster_factory(isolation="process" if number == 3 else "thread")
+        own.create_topic("the-same-name")
+        if number % 2:
+            pabal_cluster.broker(0).kill()
+        with open(pathlib.Path(os.environ["TMPDIR"]).parent / "ports", "a") as ports:
+            ports.write(f"{worker_id} {pabal_cluster.bootstrap_servers}\\n")
+    """
+    )
+    pytester.runpytest_subprocess("-n", "3").assert_outcomes(passed=8)
+    told = {tuple(line.split()) for line in (pytester.path / "ports").read_text().splitlines()}
+    workers = {worker for worker, _ in told}
+    assert len(told) == len(workers) == len({address for _, address in told}) > 1
+    assert list(place.glob("pabal-*")) == []
+
+
+def test_async_tests_await_their_fixtures(pytester: pytest.Pytester) -> None:
+    pytester.makeini("[pytest]\nasyncio_mode = auto\nasyncio_default_fixture_loop_scope = function")
+    pytester.makepyfile(
+        """
+    import asyncio
+    import pytest
+    from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
+
+    async def test_round_trip(pabal_cluster, pabal_async_topic_factory):
+        topic = await pabal_async_topic_factory(partitions=2)
+        assert topic.name.startswith("test_round_trip-")
+        async with AIOKafkaProducer(bootstrap_servers=pabal_cluster.bootstrap_servers) as producer:
+            await producer.send_and_wait(topic.name, b"hello")
+        assert sum(end for _, end in topic.offsets()) == 1
+
+    async def test_the_loop_goes_on(pabal_async_cluster_factory):
+        ticks = 0
+        async def tick():
+            nonlocal ticks
+            while True:
+                ticks += 1
+                await asyncio.sleep(0)
+        ticking = asyncio.ensure_future(tick())
+        first, second = await asyncio.gather(
+            pabal_async_cluster_factory(), pabal_async_cluster_factory(isolation="process")
+        )
+        ticking.cancel()
+        assert ticks > 10
+        first.broker(0).kill()
+        assert second.broker(0).is_running
+
+    async def test_nothing_is_left(pabal_cluster):
+        assert pabal_cluster.topics() == {}
+    """
+    )
+    pytester.runpytest_subprocess().assert_outcomes(passed=3)
+
+
 @pytest.mark.parametrize("isolation", ["thread", "process"])
 def test_an_autopsy_of_what_runs_and_of_what_does_not(isolation: Isolation) -> None:
     with pabal.Cluster(isolation=isolation) as cluster:
