@@ -214,6 +214,73 @@ def test_an_empty_group_changes_its_protocol_and_keeps_its_positions(
         member.close()
 
 
+@pytest.mark.parametrize("strategy", ["range", "cooperative-sticky"])
+@pytest.mark.parametrize("order", [("classic", "consumer"), ("consumer", "classic")])
+def test_members_of_both_protocols_share_a_group(
+    cluster: pabal.Cluster, topic: str, group: str, order: tuple[str, str], strategy: str
+) -> None:
+    def member_of(protocol: str) -> Consumer:
+        strategies = {"partition_assignment_strategy": strategy} if protocol == "classic" else {}
+        return consumer(cluster, group, protocol, **strategies)
+
+    def group_type() -> str:
+        listed = admin.list_consumer_groups().result(PATIENCE).valid
+        (found,) = (each for each in listed if each.group_id == group)
+        return str(found.type.name).lower()
+
+    def produce() -> None:
+        producer = Producer({"bootstrap.servers": cluster.bootstrap_servers})
+        for number in range(COUNT):
+            producer.produce(topic, str(number), partition=number % PARTITIONS)
+        assert producer.flush(PATIENCE) == 0
+
+    def received_by(*members: Consumer) -> list[tuple[int, int]]:
+        received: list[tuple[int, int]] = []
+        deadline = time.monotonic() + PATIENCE
+        while len(received) < COUNT:
+            assert time.monotonic() < deadline, received
+            for member in members:
+                message = member.poll(0.01)
+                if message is not None:
+                    assert message.error() is None, message.error()
+                    received.append((message.partition(), message.offset()))
+        return sorted(received)
+
+    def records(after: int) -> list[tuple[int, int]]:
+        each = COUNT // PARTITIONS
+        return [(p, after * each + o) for p in range(PARTITIONS) for o in range(each)]
+
+    admin = AdminClient({"bootstrap.servers": cluster.bootstrap_servers})
+    first, second = member_of(order[0]), member_of(order[1])
+    first.subscribe([topic])
+    assert received_by(first) == records(0)
+    first.commit(asynchronous=False)
+    assert group_type() == order[0]
+    second.subscribe([topic])
+    poll_until(
+        lambda: len(partitions_of(first)) == 2 and partitions_of(first, second) == [0, 1, 2, 3],
+        first,
+        second,
+    )
+    assert group_type() == "consumer"
+    produce()
+    assert received_by(first, second) == records(1)
+    first.commit(asynchronous=False)
+    second.commit(asynchronous=False)
+    # Whoever stays goes on where the others were; without members of the newer protocol the group
+    # speaks the older one again.
+    leaving, staying = (first, second) if order[0] == "consumer" else (second, first)
+    leaving.close()
+    poll_until(lambda: partitions_of(staying) == [0, 1, 2, 3], staying)
+    assert group_type() == "classic"
+    produce()
+    assert received_by(staying) == records(2)
+    staying.commit(asynchronous=False)
+    committed = staying.committed([TopicPartition(topic, p) for p in range(PARTITIONS)], PATIENCE)
+    assert [each.offset for each in committed] == [3 * COUNT // PARTITIONS] * PARTITIONS
+    staying.close()
+
+
 def test_a_static_member_comes_back_without_a_rebalance(
     cluster: pabal.Cluster, topic: str, group: str
 ) -> None:
@@ -345,3 +412,26 @@ def test_kafkas_tools(kafka: KafkaReference, group: str, protocol: str) -> None:
             known = f'"type":"{kind}","data":{{"group'
             lines = [line for line in dumped.stdout.splitlines() if known in line]
             assert any('payload: {"version"' in line for line in lines), f"kind {kind}: {lines}"
+
+
+def test_settings_of_a_group(kafka: KafkaReference, group: str) -> None:
+    with pabal.Cluster(isolation="process") as cluster:
+
+        def configs(*arguments: str) -> str:
+            done = kafka.tool(
+                "kafka.admin.ConfigCommand",
+                *("--bootstrap-server", cluster.bootstrap_servers, "--entity-type", "groups"),
+                *arguments,
+            )
+            return done.stdout + done.stderr
+
+        named = ("--entity-name", group)
+        setting = "consumer.session.timeout.ms"
+        configs(*named, "--alter", "--add-config", f"{setting}=50000")
+        assert f"{setting}=50000" in configs(*named, "--describe")
+        assert f"DEFAULT_CONFIG:group.{setting}=45000" in configs(*named, "--describe", "--all")
+        assert group in configs("--describe")
+        refused = configs(*named, "--alter", "--add-config", f"{setting}=1000000")
+        assert "group.consumer.max.session.timeout.ms" in refused
+        configs(*named, "--alter", "--delete-config", setting)
+        assert setting not in configs(*named, "--describe")
