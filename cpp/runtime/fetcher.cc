@@ -322,6 +322,14 @@ FollowerFetchRequest Fetcher::build() {
     if (session_id_ != 0) session_epoch_ = session_epoch_ == INT32_MAX ? 1 : session_epoch_ + 1;
     ++request_count_;
 
+    // The leader counts whom it heard of in this incarnation (KIP-903).
+    if (request.replica_state.replica_epoch != told_epoch_) {
+        told_epoch_ = request.replica_state.replica_epoch;
+        for (auto& [id, followed] : followed_) {
+            if (!followed->named) named_.push_back(id);
+            followed->named = true;
+        }
+    }
     drop_what_cannot_be_asked();
     std::vector<TopicPartition> named;
     named.swap(named_);

@@ -129,6 +129,7 @@ private:
     io::Address address_;
     std::deque<InFlight> in_flight_;
     std::uint64_t request_count_ = 0;
+    BrokerEpoch told_epoch_{-1};  // Ours, in the newest request.
     std::int32_t session_id_ = 0;
     std::int32_t session_epoch_ = 0;
     std::size_t session_size_ = 0;
