@@ -130,6 +130,10 @@ void PartitionLeader::log_start_moved(Offset log_start) {
     high_watermark_ = std::max(high_watermark_, log_start);
 }
 
+bool PartitionLeader::is_in_sync(BrokerId replica) const {
+    return holds(leadership_.in_sync, replica);
+}
+
 Follower* PartitionLeader::find(BrokerId id) {
     for (auto& follower : followers_) {
         if (follower.id == id) return &follower;

@@ -142,6 +142,7 @@ public:
     BrokerId leader() const { return leadership_.leader; }
     const Leadership& leadership() const { return leadership_; }
     const std::vector<Follower>& followers() const { return followers_; }
+    bool is_in_sync(BrokerId replica) const;
     // Where the log ended when this broker began to lead in this epoch.
     Offset epoch_start() const { return epoch_start_; }
 

@@ -18,6 +18,8 @@ using Do = replication::FollowerStep::Do;
 
 // A leader that has not heard yet that it leads is asked again soon.
 constexpr Duration first_back_off = Duration::milliseconds(5);
+// How long a partition that may not have more of the quota is left alone.
+constexpr Duration quota_pause = Duration::milliseconds(100);
 constexpr Duration connect_timeout = Duration::seconds(2);
 // One waits at the leader, one makes it answer that.
 constexpr std::size_t most_in_flight = 2;
@@ -443,7 +445,14 @@ io::Task<void> Fetcher::take(wire::FetchResponse response, std::uint64_t number)
                     flushing.push_back(
                         {partition.shared_from_this(), partition.log()->log_end_offset()});
                 }
-                if (has_records || outcome.start_moved) name(followed);
+                followed->behind = answer.high_watermark > partition.log()->log_end_offset();
+                if (has_records && followed->behind && partition.throttled_as_follower())
+                    partitions_->follower_quota().record(records->size(), ports_->clock.now());
+                if (over_quota(*followed)) {
+                    hold_back(followed, quota_pause);
+                } else if (has_records || outcome.start_moved) {
+                    name(followed);
+                }
             } else if (step.what == Do::ask_bounds) {
                 lost.push_back(followed->id);
             } else if (step.what == Do::truncate || step.what == Do::restart) {
@@ -563,12 +572,21 @@ io::Task<Result<Offset>> Fetcher::list_offset(std::string topic, PartitionIndex 
 // It is left out for a while, and named again then.
 void Fetcher::put_off(Followed* followed, std::string_view why) {
     followed->back_off = doubled(followed->back_off, max_back_off_);
-    followed->not_before = ports_->clock.now() + followed->back_off;
     log_->debug("a partition is not fetched for a while",
                 {{"topic", followed->partition->topic_name()},
                  {"partition", followed->id.partition.value()},
                  {"leader", leader_},
                  {"why", why}});
+    hold_back(followed, followed->back_off);
+}
+
+bool Fetcher::over_quota(const Followed& followed) const {
+    return followed.behind && followed.partition->throttled_as_follower() &&
+           partitions_->follower_quota().exceeded(ports_->clock.now());
+}
+
+void Fetcher::hold_back(Followed* followed, Duration duration) {
+    followed->not_before = ports_->clock.now() + duration;
     if (followed->in_session) {
         followed->in_session = false;
         --session_size_;
@@ -607,6 +625,8 @@ void Fetcher::retry_due() {
         if (!followed) continue;
         if (followed->not_before > now) {
             put_off_.push_back(id);
+        } else if (over_quota(*followed)) {
+            hold_back(followed, quota_pause);
         } else {
             name(followed);
         }

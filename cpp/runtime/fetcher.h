@@ -70,6 +70,7 @@ private:
         TopicPartition id;
         std::shared_ptr<Partition> partition;
         replication::PartitionFollower follower;
+        bool behind = false;         // Its leader has committed more than it holds.
         std::uint64_t asked_in = 0;  // The number of the newest request that named it.
         Duration back_off;           // Zero while it is served.
         Instant not_before;
@@ -99,6 +100,8 @@ private:
     void name(Followed* followed);
     void poke();
     void put_off(Followed* followed, std::string_view why);
+    void hold_back(Followed* followed, Duration duration);
+    bool over_quota(const Followed& followed) const;
     void forget_session();
     void arm_retry();
     void retry_due();

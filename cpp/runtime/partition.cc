@@ -188,9 +188,10 @@ replication::LogBounds Partition::bounds() const {
 
 void Partition::advance() {
     if (!leads()) return;
-    const bool moved =
-        leader_->appended(log_->log_end_offset(), committable_end(), partitions_->clock().now());
-    if (!leader_->followers().empty()) changed(PartitionObserver::Interest::appended_records);
+    const bool alone = leader_->followers().empty();
+    const auto now = alone ? Instant() : partitions_->clock().now();
+    const bool moved = leader_->appended(log_->log_end_offset(), committable_end(), now);
+    if (!alone) changed(PartitionObserver::Interest::appended_records);
     if (moved) committed();
 }
 
@@ -296,8 +297,12 @@ ReadOutcome Partition::read(const replication::ReadPlace& place, replication::Is
     return read_up_to(readable, place.offset, isolation, max_bytes, at_least_one);
 }
 
+bool Partition::throttled_as_follower() const {
+    return config_->throttled_followers.holds(id_.partition, partitions_->broker_id());
+}
+
 ReadOutcome Partition::read_as_follower(const replication::ReadPlace& place,
-                                        const replication::FollowerFetch* news,
+                                        const replication::FollowerFetch& fetch, bool is_news,
                                         std::int32_t max_bytes, bool at_least_one) {
     ReadOutcome outcome;
     outcome.error = unavailable();
@@ -306,9 +311,16 @@ ReadOutcome Partition::read_as_follower(const replication::ReadPlace& place,
     auto readable =
         leader_->readable(place, isolation, bounds(), Offset(0),
                           end_of_epoch(place.last_fetched_epoch), replication::Reader::follower);
-    if (news && readable.error == ErrorCode::none && !readable.diverging)
-        readable.error = note_follower(*news);
-    return read_up_to(readable, place.offset, isolation, max_bytes, at_least_one);
+    if (is_news && readable.error == ErrorCode::none && !readable.diverging)
+        readable.error = note_follower(fetch);
+    const bool throttled =
+        config_->throttled_leaders.holds(id_.partition, partitions_->broker_id()) &&
+        !leader_->is_in_sync(fetch.follower);
+    if (throttled && partitions_->leader_quota().exceeded(partitions_->clock().now()))
+        readable.bound = std::min(readable.bound, place.offset);
+    outcome = read_up_to(readable, place.offset, isolation, max_bytes, at_least_one);
+    outcome.throttled = throttled;
+    return outcome;
 }
 
 ReadOutcome Partition::read_up_to(const replication::Readable& readable, Offset from,

@@ -85,6 +85,7 @@ struct ReadOutcome {
     Offset readable_end{-1};  // There may be more records than these, but none from here on.
     std::optional<replication::EpochEnd> diverging;
     BrokerId preferred_read_replica = no_broker;  // Where a consumer should read instead (KIP-392).
+    bool throttled = false;                       // What is read counts for the quota of leaders.
     Rope records;
     // Of a read of committed records only.
     std::vector<log::AbortedTransaction> aborted_transactions;
@@ -149,11 +150,14 @@ public:
     ReadOutcome read(const replication::ReadPlace& place, replication::Isolation isolation,
                      std::int32_t max_bytes, bool at_least_one,
                      replication::Reader reader = replication::Reader::consumer) const;
-    // The same for a follower, up to the log end offset. `news`, if given, is taken as proof of
-    // what the follower holds, unless its past turns out not to be ours.
+    // The same for a follower, up to the log end offset. If that is news, `fetch` is taken as proof
+    // of what the follower holds, unless its past turns out not to be ours. Nothing is read for one
+    // that the quota of leaders holds back.
     ReadOutcome read_as_follower(const replication::ReadPlace& place,
-                                 const replication::FollowerFetch* news, std::int32_t max_bytes,
-                                 bool at_least_one);
+                                 const replication::FollowerFetch& fetch, bool is_news,
+                                 std::int32_t max_bytes, bool at_least_one);
+    // As a follower: the topic asks for its fetches to be held to the quota of followers.
+    bool throttled_as_follower() const;
     // The replica in sync from which a consumer in `rack` reads best, if not from the leader
     // (KIP-392); -1 for the leader.
     BrokerId preferred_read_replica(std::string_view rack, Offset offset) const;

@@ -26,6 +26,7 @@
 #include "runtime/checkpoint_files.h"
 #include "runtime/checkpoints.h"
 #include "runtime/partition.h"
+#include "runtime/replication_quota.h"
 #include "runtime/topic_config.h"
 
 namespace pabal::io {
@@ -138,6 +139,9 @@ public:
     void on_isr_change(std::function<void(std::shared_ptr<Partition>)> action) {
         isr_changed_ = std::move(action);
     }
+    // Of the bytes that replicas out of sync may move (KIP-73).
+    ReplicationQuota& leader_quota() { return leader_quota_; }
+    ReplicationQuota& follower_quota() { return follower_quota_; }
     // The newest image that was applied; null before the first.
     const std::shared_ptr<const metadata::ClusterImage>& image() const { return image_; }
 
@@ -239,6 +243,8 @@ private:
     std::int32_t fetch_max_bytes_ = 0;
     Duration replica_lag_max_;
     bool rack_aware_ = false;
+    ReplicationQuota leader_quota_;
+    ReplicationQuota follower_quota_;
     std::function<void(std::shared_ptr<Partition>)> isr_changed_;
     std::shared_ptr<const metadata::ClusterImage> image_;
 

@@ -145,6 +145,9 @@ void Partitions::reconfigure(const metadata::ClusterDelta& delta,
         delta.configs.begin(), delta.configs.end(),
         [](const auto& resource) { return resource.type == metadata::ResourceType::broker; });
     if (brokers_too) {
+        const metadata::ConfigView view(*config_, image);
+        leader_quota_.set_rate(view.broker_integer("leader.replication.throttled.rate"));
+        follower_quota_.set_rate(view.broker_integer("follower.replication.throttled.rate"));
         default_config_ = nullptr;
         for (const auto* topic : topics()) renew(by_id_.at(topic->id()).get());
         return;

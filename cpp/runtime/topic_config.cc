@@ -1,6 +1,8 @@
 #include "runtime/topic_config.h"
 
 #include <algorithm>
+#include <charconv>
+#include <string>
 
 #include "metadata/broker_config.h"
 
@@ -19,6 +21,22 @@ int codec_level(const metadata::ConfigView& view, std::string_view topic,
             return static_cast<int>(view.topic_integer(topic, "compression.zstd.level"));
         default: return record::default_compression_level;
     }
+}
+
+// What is no pair of numbers is nobody's replica.
+ThrottledReplicas throttled(const std::vector<std::string>& words) {
+    ThrottledReplicas replicas;
+    for (const auto& word : words) {
+        if (word == "*") replicas.all = true;
+        std::int32_t numbers[2] = {0, 0};
+        const char* const end = word.data() + word.size();
+        const auto first = std::from_chars(word.data(), end, numbers[0]);
+        if (first.ec != std::errc() || first.ptr == end || *first.ptr != ':') continue;
+        const auto second = std::from_chars(first.ptr + 1, end, numbers[1]);
+        if (second.ec != std::errc() || second.ptr != end) continue;
+        replicas.some.emplace_back(PartitionIndex(numbers[0]), BrokerId(numbers[1]));
+    }
+    return replicas;
 }
 
 }  // namespace
@@ -72,6 +90,10 @@ TopicConfig make_topic_config(const metadata::ConfigView& view, std::string_view
         rules.codec_level = codec_level(view, topic, *named);
     }
     config.min_in_sync_replicas = small("min.insync.replicas");
+    config.throttled_leaders =
+        throttled(view.topic_list(topic, "leader.replication.throttled.replicas"));
+    config.throttled_followers =
+        throttled(view.topic_list(topic, "follower.replication.throttled.replicas"));
     return config;
 }
 

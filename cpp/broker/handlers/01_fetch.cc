@@ -113,6 +113,10 @@ public:
         std::uint64_t bytes_out = 0;
         for (auto& [partition, outcome] : found_) {
             bytes_out += outcome.records.size();
+            if (outcome.throttled) {
+                context_->partitions.leader_quota().record(outcome.records.size(),
+                                                           context_->clock.now());
+            }
             const bool has_records = !outcome.records.empty();
             const bool failed = outcome.error != ErrorCode::none;
             const bool more =
@@ -198,8 +202,8 @@ private:
             follower_.log_start = fetched.log_start_offset;
             follower_.eligible =
                 context_->partitions.is_eligible(follower_.follower, follower_.broker_epoch);
-            outcome = partition->read_as_follower(
-                place, fetched.place_is_news ? &follower_ : nullptr, most, at_least_one);
+            outcome = partition->read_as_follower(place, follower_, fetched.place_is_news, most,
+                                                  at_least_one);
             if (outcome.error == ErrorCode::none && !outcome.diverging)
                 fetched.place_is_news = false;
             return outcome;

@@ -245,6 +245,34 @@ TEST(Replication, a_reassigned_partition_moves) {
     EXPECT_EQ(world.values_on(1, "orders"), (Values{"a", "b"}));
 }
 
+// What a reassignment moves is held to a rate, by the leader or by the follower (KIP-73).
+TEST(Replication, a_throttled_replica_catches_up_slowly) {
+    for (const char* side : {"leader", "follower"}) {
+        ReplicationWorld world(1, 3, {{"replica.fetch.max.bytes", "4096"}});
+        const std::string replicas = std::string(side) + ".replication.throttled.replicas";
+        world.create_topic("orders", {0, 1, 2}, {{replicas, "0:0,0:2"}});
+        wire::ConfigRecord rate;
+        rate.resource_type = 4;
+        rate.resource_name = side == std::string("leader") ? "0" : "2";
+        rate.name = std::string(side) + ".replication.throttled.rate";
+        rate.value = "10000";
+        world.kill(2);
+        world.fail_over(2, "orders");
+        const std::string kilobyte(1000, 'x');
+        for (int i = 0; i < 60; ++i)
+            ASSERT_EQ(world.produce(0, "orders", {kilobyte}), ErrorCode::none);
+        world.apply({metadata::Record(rate)});
+        world.start(2);
+        EXPECT_FALSE(world.within(Duration::seconds(3), [&] { return world.in_sync("orders"); }))
+            << side;
+        // Those in sync are not held back.
+        ASSERT_EQ(world.produce(0, "orders", {"end"}), ErrorCode::none);
+        EXPECT_TRUE(world.within(Duration::seconds(20), [&] { return world.converged("orders"); }))
+            << side;
+        ASSERT_EQ(world.produce(0, "orders", {kilobyte}), ErrorCode::none);
+    }
+}
+
 // Brokers die at any moment and come back; whatever was acknowledged is there at the end, once.
 TEST(Replication, nothing_acknowledged_is_lost_while_brokers_die) {
     for (std::uint64_t seed = 1; seed <= 25; ++seed) {
