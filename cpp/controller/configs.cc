@@ -148,6 +148,21 @@ Status check_group(const ConfigResource& resource, const Changes& changes,
     return {};
 }
 
+// What a topic would have with `changes` goes together.
+Status check_topic(const ConfigResource& resource, const Changes& changes,
+                   const BrokerConfig& config, const ClusterImage& image) {
+    if (resource.type != ResourceType::topic) return {};
+    ConfigMap settings = image.config(resource.type, resource.name);
+    for (const auto& [name, value] : changes) {
+        if (value) {
+            settings[name] = *value;
+        } else {
+            settings.erase(name);
+        }
+    }
+    return metadata::ConfigView(config, image).validate_topic(settings);
+}
+
 Result<std::vector<Record>> plan_incremental(
     const ConfigResource& resource,
     const wire::IncrementalAlterConfigsRequest::AlterConfigsResource& asked,
@@ -187,6 +202,7 @@ Result<std::vector<Record>> plan_incremental(
         changes[change.name] = edit_list(base, *change.value, operation == Operation::append);
     }
     PABAL_TRY(check_group(resource, changes, config, image));
+    PABAL_TRY(check_topic(resource, changes, config, image));
     return plan(resource, changes, image);
 }
 
@@ -205,6 +221,7 @@ Result<std::vector<Record>> plan_replacement(
     for (const auto& [name, value] : image.config(resource.type, resource.name))
         changes.try_emplace(name, std::nullopt);
     PABAL_TRY(check_group(resource, changes, config, image));
+    PABAL_TRY(check_topic(resource, changes, config, image));
     return plan(resource, changes, image);
 }
 

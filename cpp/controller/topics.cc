@@ -120,6 +120,7 @@ Result<Topics::Planned> Topics::plan(const wire::CreateTopicsRequest::CreatableT
         PABAL_TRY(metadata::validate_config(ResourceType::topic, config.name, *config.value));
         settings[config.name] = *config.value;
     }
+    PABAL_TRY(view.validate_topic(settings));
 
     std::vector<Replicas> placed;
     if (!topic.assignments.empty()) {

@@ -144,6 +144,8 @@ public:
     std::vector<EffectiveConfig> describe_topic_with(const ConfigMap& settings) const;
     // `group` need not exist.
     std::vector<EffectiveConfig> describe_group(std::string_view group) const;
+    // Whether these settings of a topic go together; INVALID_CONFIG says which do not.
+    Status validate_topic(const ConfigMap& settings) const;
     std::vector<EffectiveConfig> describe_broker() const;
     // What is set for the default of all brokers (an empty broker name).
     std::vector<EffectiveConfig> describe_broker_default() const;

@@ -218,6 +218,20 @@ std::vector<EffectiveConfig> ConfigView::describe_broker_default() const {
     return configs;
 }
 
+Status ConfigView::validate_topic(const ConfigMap& settings) const {
+    const auto value = [&](std::string_view name) {
+        const ConfigRow& row = topic_row(name);
+        const auto best = own_candidates(config_, image_, settings, row).front();
+        return parsed<std::int64_t>(row, scaled(*best.place.value, best.factor));
+    };
+    const std::int64_t least = value("min.compaction.lag.ms");
+    const std::int64_t most = value("max.compaction.lag.ms");
+    if (least <= most) return {};
+    return Error{ErrorCode::invalid_config,
+                 "min.compaction.lag.ms is " + std::to_string(least) +
+                     ", more than max.compaction.lag.ms, which is " + std::to_string(most)};
+}
+
 Status validate_config(ResourceType type, std::string_view name, std::string_view value) {
     const ConfigRow* row = wire::find_config(scope_of(type), name);
     if (!row) return wire::unknown_config(scope_of(type), name);
