@@ -89,10 +89,7 @@ wire::CreateTopicsRequest TopicCreation::request_for(const std::vector<std::stri
         set("segment.bytes",
             std::to_string(
                 std::max(config_->integer("offsets.topic.segment.bytes"), least_segment_bytes)));
-        // The log does not compact yet, and no position may be lost.
-        set("cleanup.policy", "delete");
-        set("retention.ms", "-1");
-        set("retention.bytes", "-1");
+        set("cleanup.policy", "compact");
     }
     return request;
 }
