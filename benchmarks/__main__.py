@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import importlib
 
-NAMES = ("start", "data_path", "partitions", "groups", "failover")
+NAMES = ("start", "data_path", "partitions", "groups", "failover", "clients")
 
 
 def main() -> None:

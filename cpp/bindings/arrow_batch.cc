@@ -1,5 +1,7 @@
 #include "bindings/arrow_batch.h"
 
+#include <pybind11/stl.h>
+
 #include <cstring>
 #include <memory>
 #include <string>

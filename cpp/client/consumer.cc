@@ -74,11 +74,7 @@ void Consumer::pump() {
         return;
     }
     Plan todo = plan();
-    for (const auto& partition : todo.without_position) {
-        records_->fail(Error{ErrorCode::offset_out_of_range,
-                             "there is no position for " + text(partition) +
-                                 ", and auto_offset_reset is none; seek, or commit one"});
-    }
+    report(todo);
     if (!todo.lookups.empty() && !looking_up_) {
         looking_up_ = true;
         tasks_.start(look_up(std::move(todo.lookups)));
@@ -109,6 +105,14 @@ void Consumer::pump() {
         }
     }
     pumping_ = false;
+}
+
+void Consumer::report(const Plan& todo) {
+    for (const auto& partition : todo.without_position) {
+        records_->fail(Error{ErrorCode::offset_out_of_range,
+                             "there is no position for " + text(partition) +
+                                 ", and auto_offset_reset is none; seek, or commit one"});
+    }
 }
 
 Consumer::Plan Consumer::plan() {
@@ -163,6 +167,7 @@ Consumer::Plan Consumer::plan() {
 io::Task<void> Consumer::fetch_from(Node* node) {
     while (!stopping_) {
         Plan todo = plan();
+        report(todo);
         const auto found = todo.fetches.find(node->broker);
         if (found == todo.fetches.end()) break;
         const std::vector<Wanted> wanted = std::move(found->second);

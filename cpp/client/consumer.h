@@ -108,6 +108,8 @@ private:
     };
 
     Plan plan();
+    // Tells the poller of partitions that cannot be read.
+    void report(const Plan& todo);
     io::Task<void> fetch_from(Node* node);
     wire::FetchRequest request_of(Node* node, const std::vector<Wanted>& wanted, bool crowded);
     bool take(Node* node, wire::FetchResponse& response, const std::vector<Wanted>& wanted);

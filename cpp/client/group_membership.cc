@@ -226,6 +226,13 @@ io::Task<void> GroupMembership::beat() {
         failures_ = 0;
         take(*response);
         next_beat_ = began + interval_;
+        if (!placed_) {
+            // Brokers work out who reads what behind the answer to the one who joins; whoever asks
+            // again soon need not wait for a whole interval.
+            const Duration early = Duration::milliseconds(std::int64_t{50} << early_beats_);
+            early_beats_ = std::min(early_beats_ + 1, 10);
+            next_beat_ = std::min(next_beat_, clock_.now() + early);
+        }
     } else {
         subscription_changed_ = subscription_changed_ || subscription_sent;
         owned_changed_ = owned_changed_ || owned_sent;
@@ -251,7 +258,7 @@ io::Task<void> GroupMembership::beat() {
     news();
 }
 
-bool GroupMembership::take(wire::ConsumerGroupHeartbeatResponse& response) {
+void GroupMembership::take(wire::ConsumerGroupHeartbeatResponse& response) {
     if (response.member_id) member_id_ = *response.member_id;
     epoch_ = response.member_epoch;
     if (response.heartbeat_interval_ms > 0) {
@@ -264,14 +271,16 @@ bool GroupMembership::take(wire::ConsumerGroupHeartbeatResponse& response) {
                 target.emplace(topic.topic_id, partition);
             }
         }
+        placed_ = placed_ || !target.empty();
         target_ = std::move(target);
     }
-    return true;
 }
 
 // The group goes on without this member: what it read may be read by others already.
 void GroupMembership::lost() {
     epoch_ = 0;
+    placed_ = false;
+    early_beats_ = 0;
     std::vector<NamedPartition> partitions;
     for (const auto& id : owned_) {
         if (auto name = named(id)) partitions.push_back(std::move(*name));
@@ -394,6 +403,8 @@ io::Task<void> GroupMembership::leave() {
         }
     }
     epoch_ = 0;
+    placed_ = false;
+    early_beats_ = 0;
     owned_.clear();
     arriving_.clear();
     leaving_.clear();

@@ -83,8 +83,7 @@ private:
     io::Task<void> poke();
     io::Task<Result<BrokerId>> find_coordinator();
     void fill(wire::ConsumerGroupHeartbeatRequest* request);
-    // False if the membership is over.
-    bool take(wire::ConsumerGroupHeartbeatResponse& response);
+    void take(wire::ConsumerGroupHeartbeatResponse& response);
     void lost();
     void fail(Error error);
     std::optional<NamedPartition> named(const std::pair<TopicId, PartitionIndex>& id) const;
@@ -112,6 +111,8 @@ private:
     Duration interval_ = Duration::seconds(5);
     Instant next_beat_;
     int failures_ = 0;
+    bool placed_ = false;  // Has been given something to read since it joined.
+    int early_beats_ = 0;
     std::optional<BrokerId> coordinator_;
     Owned owned_;
     std::optional<Owned> target_;

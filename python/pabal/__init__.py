@@ -12,7 +12,7 @@ A cluster is an object; any Kafka client may connect to it:
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from pabal import errors, explore
+    from pabal import aio, errors, explore, serializers
     from pabal.broker import Broker
     from pabal.cluster import Clock, Cluster
     from pabal.consumer import Consumer
@@ -35,8 +35,10 @@ __all__ = [
     "Topic",
     "TopicPartition",
     "__version__",
+    "aio",
     "errors",
     "explore",
+    "serializers",
 ]
 
 # Where the names come from, which are imported when they are first asked for: the command line and
@@ -55,7 +57,7 @@ _ORIGINS = {
     "TopicPartition": "pabal.records",
     "__version__": "pabal.version",
 }
-_MODULES = frozenset(("errors", "explore", "serializers"))
+_MODULES = frozenset(("aio", "errors", "explore", "serializers"))
 
 
 def __getattr__(name: str) -> object:

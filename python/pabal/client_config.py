@@ -57,6 +57,7 @@ CONSUMER: Mapping[str, Setting] = {
     "group_instance_id": Setting("str", None),
     "group_remote_assignor": Setting("str", None),
     "client_rack": Setting("str", ""),
+    "default_api_timeout_ms": Setting("ms", 60_000, 1),
     "auto_offset_reset": Setting("choice", "latest", choices=("earliest", "latest", "none")),
     "enable_auto_commit": Setting("bool", True),
     "auto_commit_interval_ms": Setting("ms", 5000, 1),

@@ -9,7 +9,7 @@ import weakref
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from types import TracebackType
-from typing import Any
+from typing import Any, TypeVar
 
 from pabal import _core
 from pabal._core import ArrowBatch, Record
@@ -22,10 +22,9 @@ __all__ = ["ArrowBatch", "Consumer", "OffsetAndMetadata", "Record", "TopicPartit
 
 _LOG_START = -2
 _LOG_END = -1
-# How long calls take at most that have no time-out of their own.
-_CALL_SECONDS = 60.0
 
 Partition = tuple[str, int]
+Batch = TypeVar("Batch", list[Record], ArrowBatch)
 RebalanceListener = Callable[[list[TopicPartition]], object]
 
 
@@ -91,6 +90,7 @@ class Consumer:
         self._auto_commit = bool(options["enable_auto_commit"]) and self._group is not None
         self._auto_commit_seconds = _number(options["auto_commit_interval_ms"]) / 1000
         self._max_poll_records = int(_number(options["max_poll_records"]))
+        self._call_seconds = _number(options["default_api_timeout_ms"]) / 1000
         self._bootstrap = bootstrap_text(bootstrap_servers)
         self._listeners = {
             "assigned": on_assigned,
@@ -128,8 +128,8 @@ class Consumer:
         ...     _ = cluster.create_topic("orders-1"), cluster.create_topic("orders-2")
         ...     with cluster.consumer() as consumer:
         ...         consumer.subscribe(pattern="orders-.*")
-        ...         consumer.assignment()
-        [TopicPartition(topic='orders-1', partition=0), TopicPartition(topic='orders-2', partition=0)]
+        ...         sorted(place.topic for place in consumer.assignment())
+        ['orders-1', 'orders-2']
         """
         if any(not isinstance(topic, str) or not topic for topic in topics):
             raise TypeError(f"a topic is a str that is not empty, and these are {topics!r}")
@@ -146,7 +146,7 @@ class Consumer:
                 [
                     (topic, partition)
                     for topic in topics
-                    for partition in range(self._core.partitions(topic, _CALL_SECONDS))
+                    for partition in range(self._core.partitions(topic, self._call_seconds))
                 ]
             )
         self._topics = topics if text is None else (text,)
@@ -178,7 +178,7 @@ class Consumer:
         self._core.assign(places)
         fresh = [place for place in places if place not in before]
         if self._group is not None and fresh:
-            for topic, partition, offset, _, _ in self._core.committed(fresh, _CALL_SECONDS):
+            for topic, partition, offset, _, _ in self._core.committed(fresh, self._call_seconds):
                 if offset >= 0:
                     self._core.seek((topic, partition), offset, _LOG_END)
 
@@ -204,7 +204,7 @@ class Consumer:
             If a record cannot be deserialized; it names topic, partition, offset and field. `seek`
             behind it to go on.
         """
-        return self._polled(self._core.poll, timeout, max_records, list)
+        return self._polled(self._core.poll, timeout, max_records)
 
     def poll_arrow(
         self, timeout: Duration = 0.0, max_records: int = 1_000_000
@@ -232,15 +232,11 @@ class Consumer:
         ...         len(batch), batch.column_names
         (2, ['topic', 'partition', 'offset', 'timestamp', 'key', 'value', 'headers'])
         """
-        return self._polled(self._core.poll_arrow, timeout, max_records, None)
+        return self._polled(self._core.poll_arrow, timeout, max_records)
 
     def _polled(
-        self,
-        poll: Callable[[float, int], Any],
-        timeout: Duration,
-        max_records: int | None,
-        _kind: object,
-    ) -> Any:
+        self, poll: Callable[[float, int], Batch], timeout: Duration, max_records: int | None
+    ) -> Batch:
         if self._in_listener:
             raise RuntimeError("a rebalance listener cannot poll")
         limit = seconds(timeout, "timeout")
@@ -289,7 +285,7 @@ class Consumer:
 
     def _reset(self, partitions: Sequence[Partition], to: int) -> None:
         places = [_place(p) for p in partitions] or self._core.assignment()
-        offsets = self._core.list_offsets([(*place, to) for place in places], _CALL_SECONDS)
+        offsets = self._core.list_offsets([(*place, to) for place in places], self._call_seconds)
         for place, offset in zip(places, offsets, strict=True):
             self._core.seek(place, offset, to)
 
@@ -320,7 +316,7 @@ class Consumer:
         """For each partition the first offset whose record is not older; None if all are."""
         asked = [(*_place(place), _milliseconds(moment)) for place, moment in moments.items()]
         self._know({topic for topic, _, _ in asked})
-        offsets = self._core.list_offsets(asked, _CALL_SECONDS)
+        offsets = self._core.list_offsets(asked, self._call_seconds)
         return {
             TopicPartition(topic, partition): None if offset < 0 else offset
             for (topic, partition, _), offset in zip(asked, offsets, strict=True)
@@ -337,12 +333,12 @@ class Consumer:
     def _listed(self, partitions: Sequence[Partition], what: int) -> dict[TopicPartition, int]:
         places = [_place(p) for p in partitions] or self._core.assignment()
         self._know({topic for topic, _ in places})
-        offsets = self._core.list_offsets([(*place, what) for place in places], _CALL_SECONDS)
+        offsets = self._core.list_offsets([(*place, what) for place in places], self._call_seconds)
         return {TopicPartition(*p): offset for p, offset in zip(places, offsets, strict=True)}
 
     def _know(self, topics: set[str]) -> None:
         for topic in topics:
-            self._core.partitions(topic, _CALL_SECONDS)
+            self._core.partitions(topic, self._call_seconds)
 
     def position(self, partition: Partition, timeout: Duration = 30.0) -> int:
         """The offset of the next record that `poll` returns of this partition.
@@ -469,7 +465,7 @@ class Consumer:
         self._next_commit = now + self._auto_commit_seconds
         positions = self._uncommitted()
         if positions and self._core.commit_ended() is not None:
-            self._core.begin_commit(positions, _CALL_SECONDS)
+            self._core.begin_commit(positions, self._call_seconds)
             self._committed.update({(p[0], p[1]): p[2] for p in positions})
 
     def _uncommitted(self) -> list[tuple[str, int, int, int, str]]:
@@ -578,7 +574,8 @@ class Consumer:
         if self._closed:
             return f"<pabal.Consumer {self._bootstrap} closed>"
         group = "" if self._group is None else f" group={self._group!r}"
-        return f"<pabal.Consumer {self._bootstrap}{group} {len(self._core.assignment())} partitions>"
+        count = len(self._core.assignment())
+        return f"<pabal.Consumer {self._bootstrap}{group} {count} partitions>"
 
     def __reduce__(self) -> str:
         raise TypeError("a consumer cannot be pickled; make one where it is needed")

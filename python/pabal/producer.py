@@ -293,9 +293,12 @@ class Producer:
         try:
             self.flush(timeout)
         finally:
-            self._closed = True
-            _open_producers.discard(self)
-            self._core.stop()
+            self._end()
+
+    def _end(self) -> None:
+        self._closed = True
+        _open_producers.discard(self)
+        self._core.stop()
 
     def __enter__(self) -> Producer:
         return self

@@ -44,7 +44,10 @@ def test_every_public_name_is_documented(name: str) -> None:
     assert undocumented == []
 
 
-@pytest.mark.parametrize("example", re.findall(r"```python\n(.*?)```", README, re.DOTALL))
+CLIENTS = (ROOT / "docs" / "clients.md").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("example", re.findall(r"```python\n(.*?)```", README + CLIENTS, re.DOTALL))
 def test_readme_examples_run(example: str, tmp_path: Path) -> None:
     script = example.replace("/tmp/orders", str(tmp_path / "orders"))
     subprocess.run([sys.executable, "-W", "error", "-c", script], check=True, timeout=120)
@@ -66,7 +69,9 @@ def test_the_stub_of_the_core_is_true(tmp_path: Path) -> None:
     allowed = tmp_path / "allowed"
     allowed.write_text(
         "pabal._core.(Admin|Broker|TopicDescription|World)\n"
-        "pabal._core.TopicDescription.__init__\n"
+        "pabal._core.(ArrowBatch|BulkDelivery|Consumer|Producer|RecordMetadata)\n"
+        "pabal._core.(ArrowBatch|BulkDelivery|TopicDescription).__init__\n"
+        "pabal._core.RecordMetadata\\..*\n"
     )
     done = subprocess.run(
         [
