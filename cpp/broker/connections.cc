@@ -56,7 +56,7 @@ std::int64_t Connections::limit(std::string_view name) const {
 }
 
 io::Task<void> Connections::accept_from(Accepting* accepting) {
-    while (!stopping_) {
+    while (!stops(accepting->role)) {
         if (static_cast<std::int64_t>(connections_.size()) >= limit("max.connections")) {
             io::Gate room(context_->clock);
             waiting_for_room_.push_back(&room);
@@ -66,7 +66,7 @@ io::Task<void> Connections::accept_from(Accepting* accepting) {
             continue;
         }
         auto stream = co_await accepting->listener->accept();
-        if (stopping_) break;
+        if (stops(accepting->role)) break;
         if (stream.ok()) {
             admit(std::move(*stream), *accepting);
             continue;
@@ -123,7 +123,8 @@ io::Task<void> Connections::serve_connection(std::uint64_t id) {
 }
 
 void Connections::close_listeners() {
-    for (auto& accepting : listeners_) accepting->listener->close();
+    for (auto& accepting : listeners_)
+        if (stops(accepting->role)) accepting->listener->close();
     std::vector<io::Gate*> waiting = std::move(waiting_for_room_);
     waiting_for_room_.clear();
     for (io::Gate* gate : waiting) gate->open();
@@ -134,6 +135,14 @@ void Connections::stop() {
     close_listeners();
     for_each([](Connection& connection) { connection.stop(); });
     budget_.close();
+}
+
+void Connections::stop_clients() {
+    clients_stopping_ = true;
+    close_listeners();
+    for_each([](Connection& connection) {
+        if (connection.peer().role == ListenerRole::broker) connection.stop();
+    });
 }
 
 void Connections::reset() {

@@ -29,6 +29,8 @@ public:
     void serve(std::unique_ptr<io::Listener> listener, std::string name, ListenerRole role);
     // No more clients are accepted, no more requests are read; what was read is answered.
     void stop();
+    // The same for the listeners of brokers alone: the members of the quorum are still heard.
+    void stop_clients();
     // All connections end with a reset, nothing is answered.
     void reset();
     // True when all connections have ended; false if the deadline came first.
@@ -49,6 +51,9 @@ private:
     void admit(std::unique_ptr<io::Stream> stream, const Accepting& accepting);
     std::int64_t limit(std::string_view name) const;
     void for_each(const std::function<void(Connection&)>& action);
+    bool stops(ListenerRole role) const {
+        return stopping_ || (clients_stopping_ && role == ListenerRole::broker);
+    }
     void close_listeners();
     void note_end();
     void arm_sweep();
@@ -68,6 +73,7 @@ private:
     std::vector<io::Gate*> waiting_for_room_;
     std::vector<io::Gate*> waiting_for_end_;
     bool stopping_ = false;
+    bool clients_stopping_ = false;
     Gauge* open_ = nullptr;
     Counter* accepted_ = nullptr;
 };

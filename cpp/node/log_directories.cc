@@ -129,6 +129,13 @@ Result<LogDirectories> claim_log_directories(io::Disk& disk, const metadata::Bro
         all.push_back(std::move(claimed));
     }
 
+    const bool has_company = config.quorum_voters().size() > 1 || !config.is_controller();
+    if (!cluster_id && has_company)
+        return refused(ErrorCode::invalid_config, metadata_path,
+                       "is empty, and the nodes of a cluster must agree on its id: give the same "
+                       "one to all of them (pabal-server --cluster-id), or format the directories "
+                       "first");
+
     LogDirectories result;
     result.cluster_id = cluster_id ? *cluster_id : Uuid::random(random).text();
     for (Claimed& claimed : all) {

@@ -200,11 +200,6 @@ Status Node::Parts::bind() {
 }
 
 io::Task<Status> Node::Parts::start() {
-    if (!config.is_broker() || !config.is_controller()) {
-        co_return Error{ErrorCode::invalid_config,
-                        "process.roles must be broker,controller: nodes with one role alone are "
-                        "not served yet"};
-    }
     std::optional<Result<LogDirectories>> claimed;
     Prng random = ports.random.fork("log directories");
     std::function<void()> claim = [this, &claimed, random] {
@@ -249,28 +244,35 @@ io::Task<Status> Node::Parts::start() {
     publisher = std::make_unique<runtime::MetadataPublisher>(ports, config, quorum.get(), &log);
     controller = std::make_unique<runtime::Controller>(ports, config, quorum.get(), publisher.get(),
                                                        controller_options);
-    publisher->subscribe(
-        [this](std::shared_ptr<const metadata::ClusterDelta> delta, runtime::ImagePointer image) {
+    if (config.is_broker()) {
+        publisher->subscribe([this](std::shared_ptr<const metadata::ClusterDelta> delta,
+                                    runtime::ImagePointer image) {
             return partitions->apply(std::move(delta), std::move(image));
         });
-    publisher->subscribe(
-        [this](std::shared_ptr<const metadata::ClusterDelta> delta, runtime::ImagePointer image) {
+        publisher->subscribe([this](std::shared_ptr<const metadata::ClusterDelta> delta,
+                                    runtime::ImagePointer image) {
             return tell_groups(std::move(delta), std::move(image));
         });
+    }
     publisher->on_failure([this](IoError error) { failed(error.message); });
 
-    partitions_started = true;
-    Status partitions_status = co_await partitions->start();
-    if (!partitions_status.ok()) co_return partitions_status;
+    // A controller alone holds no partitions, and is no member of the cluster's brokers.
+    if (config.is_broker()) {
+        partitions_started = true;
+        Status partitions_status = co_await partitions->start();
+        if (!partitions_status.ok()) co_return partitions_status;
+    }
     make_broker(controller_options, std::move(broker_endpoints));
     controller_started = true;
     Status opened = publisher->open();
     serve(true);
     if (opened.ok()) opened = quorum->start();
     if (!opened.ok()) co_return opened;
-    controller_registration->start();
-    Status joined = co_await lifecycle->start();
-    if (!joined.ok()) co_return joined;
+    if (config.is_controller()) controller_registration->start();
+    if (config.is_broker()) {
+        Status joined = co_await lifecycle->start();
+        if (!joined.ok()) co_return joined;
+    }
     serve(false);
     if (metrics_listener) {
         std::string address = io::text(metrics_listener->local());
@@ -367,7 +369,7 @@ io::Task<void> Node::Parts::stop() {
     }
     if (connections) {
         log.info("stopping", {{"connections", connections->count()}});
-        connections->stop();
+        connections->stop_clients();
     }
     if (metrics_endpoint) co_await metrics_endpoint->stop();
     // Ends the waits of members, fetches and acknowledgements, so that their replies can leave.
@@ -384,6 +386,7 @@ io::Task<void> Node::Parts::stop() {
     }
     if (peers) co_await peers->stop();
     if (connections) {
+        connections->stop();
         Instant deadline = ports.clock.now() + farewell;
         bool ended = co_await connections->ended(deadline);
         if (!ended) {
