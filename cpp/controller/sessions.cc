@@ -8,7 +8,7 @@ void Sessions::begin(const metadata::ClusterImage& image, Instant now) {
     sessions_.clear();
     last_tick_ = now;
     for (const auto& [id, broker] : image.brokers())
-        if (!broker.fenced) sessions_[id] = Session{broker.epoch, now, Offset(-1), true, {}};
+        if (!broker.fenced) sessions_[id] = Session{broker.epoch, now, Offset(-1), false, {}};
 }
 
 void Sessions::spoke(BrokerId broker, BrokerEpoch epoch, Offset metadata_offset, Instant now) {

@@ -24,7 +24,8 @@ class Sessions {
 public:
     explicit Sessions(Duration timeout) : timeout_(timeout) {}
 
-    // This controller has become active: every broker of `image` that is not fenced has a session.
+    // This controller has become active: every broker of `image` that is not fenced has a session,
+    // and no connection yet.
     void begin(const metadata::ClusterImage& image, Instant now);
     // A registration or heartbeat came. `metadata_offset`: everything up to it is applied there.
     void spoke(BrokerId broker, BrokerEpoch epoch, Offset metadata_offset, Instant now);
