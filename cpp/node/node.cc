@@ -15,7 +15,9 @@
 #include "runtime/controller.h"
 #include "runtime/controller_link.h"
 #include "runtime/controller_registration.h"
+#include "runtime/fetchers.h"
 #include "runtime/group_coordinator.h"
+#include "runtime/isr_changes.h"
 #include "runtime/partitions.h"
 
 namespace pabal::node {
@@ -72,6 +74,8 @@ struct Node::Parts {
     io::Task<void> stop();
     io::Task<void> kill();
     io::Task<void> end_start();
+    io::Task<void> tell_partitions(std::shared_ptr<const metadata::ClusterDelta> delta,
+                                   runtime::ImagePointer image);
     io::Task<void> tell_groups(std::shared_ptr<const metadata::ClusterDelta> delta,
                                runtime::ImagePointer image);
     void make_broker(runtime::ControllerOptions controller_options,
@@ -95,12 +99,14 @@ struct Node::Parts {
     // In the order in which they are made; freed the other way round.
     std::unique_ptr<runtime::BrokerStore> store;
     std::unique_ptr<runtime::Partitions> partitions;
+    std::unique_ptr<runtime::Fetchers> fetchers;
     std::unique_ptr<runtime::GroupCoordinator> groups;
     std::unique_ptr<runtime::Quorum> quorum;
     std::unique_ptr<runtime::MetadataPublisher> publisher;
     std::unique_ptr<runtime::Controller> controller;
     std::unique_ptr<runtime::Peers> peers;
     std::unique_ptr<runtime::ControllerLink> link;
+    std::unique_ptr<runtime::IsrChanges> isr_changes;
     std::unique_ptr<runtime::ControllerRegistration> controller_registration;
     std::unique_ptr<runtime::BrokerLifecycle> lifecycle;
     std::unique_ptr<broker::FetchSessions> fetch_sessions;
@@ -215,10 +221,13 @@ io::Task<Status> Node::Parts::start() {
         &ports, config.metadata_log_directory() + std::string(store_directory));
     runtime::Partitions::Options partition_options;
     partition_options.log_directories = directories.directories;
+    partition_options.directory_failed = [this](DirectoryId directory) {
+        if (lifecycle) lifecycle->directory_failed(directory);
+    };
     partition_options.all_directories_failed = [this](std::string why) { failed(why); };
     partitions = std::make_unique<runtime::Partitions>(&ports, &config, store.get(), &log,
                                                        std::move(partition_options));
-
+    fetchers = std::make_unique<runtime::Fetchers>(&ports, &config, partitions.get(), &log);
     groups = std::make_unique<runtime::GroupCoordinator>(&ports, &config, partitions.get(), &log);
 
     runtime::ControllerOptions controller_options;
@@ -247,7 +256,7 @@ io::Task<Status> Node::Parts::start() {
     if (config.is_broker()) {
         publisher->subscribe([this](std::shared_ptr<const metadata::ClusterDelta> delta,
                                     runtime::ImagePointer image) {
-            return partitions->apply(std::move(delta), std::move(image));
+            return tell_partitions(std::move(delta), std::move(image));
         });
         publisher->subscribe([this](std::shared_ptr<const metadata::ClusterDelta> delta,
                                     runtime::ImagePointer image) {
@@ -297,6 +306,14 @@ void Node::Parts::make_broker(runtime::ControllerOptions controller_options,
         &ports.clock, &ports.network, "pabal-node-" + std::to_string(config.node_id().value()));
     link = std::make_unique<runtime::ControllerLink>(&ports.clock, controller.get(), quorum.get(),
                                                      publisher.get(), peers.get());
+    isr_changes = std::make_unique<runtime::IsrChanges>(
+        &ports, partitions.get(), config.node_id(), &log,
+        [this](wire::AlterPartitionRequest request, Instant deadline) {
+            return link->call<wire::AlterPartitionResponse>(std::move(request), deadline);
+        });
+    partitions->on_isr_change([this](std::shared_ptr<runtime::Partition> partition) {
+        isr_changes->want(std::move(partition));
+    });
     controller_registration = std::make_unique<runtime::ControllerRegistration>(
         &ports.clock, config.node_id(), controller.get(), link.get(), publisher.get(),
         controller_options);
@@ -304,8 +321,8 @@ void Node::Parts::make_broker(runtime::ControllerOptions controller_options,
     broker_options.cluster_id = directories.cluster_id;
     broker_options.incarnation = controller_options.incarnation;
     broker_options.endpoints = std::move(endpoints);
-    for (const runtime::LogDirectory& directory : directories.directories)
-        broker_options.directories.push_back(directory.id);
+    for (const auto& directory : partitions->log_directories())
+        if (directory->online()) broker_options.directories.push_back(directory->id);
     lifecycle = std::make_unique<runtime::BrokerLifecycle>(&ports.clock, &config, controller.get(),
                                                            link.get(), publisher.get(), &log,
                                                            std::move(broker_options));
@@ -374,6 +391,10 @@ io::Task<void> Node::Parts::stop() {
     if (metrics_endpoint) co_await metrics_endpoint->stop();
     // Ends the waits of members, fetches and acknowledgements, so that their replies can leave.
     if (groups) co_await groups->stop();
+    // What follows other brokers and asks the controller ends before the partitions do.
+    if (link) link->stop();
+    if (fetchers) co_await fetchers->stop();
+    if (isr_changes) co_await isr_changes->stop();
     if (partitions_started) {
         BrokerEpoch epoch = lifecycle ? lifecycle->epoch() : BrokerEpoch(-1);
         co_await partitions->stop(epoch);
@@ -408,9 +429,11 @@ io::Task<void> Node::Parts::kill() {
     if (connections) connections->reset();
     if (metrics_endpoint) co_await metrics_endpoint->stop();
     if (groups) co_await groups->stop();
-    if (partitions_started) co_await partitions->kill();
     if (link) link->stop();
     if (peers) co_await peers->kill();
+    if (fetchers) co_await fetchers->kill();
+    if (isr_changes) co_await isr_changes->stop();
+    if (partitions_started) co_await partitions->kill();
     co_await end_control();
     if (controller_started) {
         co_await controller->kill();
@@ -421,6 +444,12 @@ io::Task<void> Node::Parts::kill() {
     if (topic_creation) co_await topic_creation->idle();
     if (store) co_await store->close();
     release();
+}
+
+io::Task<void> Node::Parts::tell_partitions(std::shared_ptr<const metadata::ClusterDelta> delta,
+                                            runtime::ImagePointer image) {
+    co_await partitions->apply(delta, std::move(image));
+    fetchers->apply(*delta);
 }
 
 io::Task<void> Node::Parts::tell_groups(std::shared_ptr<const metadata::ClusterDelta> delta,
@@ -439,12 +468,14 @@ void Node::Parts::release() {
     fetch_sessions.reset();
     lifecycle.reset();
     controller_registration.reset();
+    isr_changes.reset();
     link.reset();
     peers.reset();
     controller.reset();
     publisher.reset();
     quorum.reset();
     groups.reset();
+    fetchers.reset();
     partitions.reset();
     store.reset();
     bound.clear();

@@ -114,7 +114,8 @@ public:
                                            ? says_not_controller(*response)
                                            : response.error().code == ErrorCode::not_controller;
                     if (!moved) {
-                        co_await applied(to, deadline);
+                        io::Address asked = *address;
+                        co_await applied(std::move(asked), deadline);
                         co_return response;
                     }
                 } else if (answer.error().code == ErrorCode::unsupported_version) {

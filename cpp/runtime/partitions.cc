@@ -354,6 +354,7 @@ void Partitions::directory_failed(LogDirectory* directory, const std::string& wh
     });
     const bool any_online = std::any_of(log_directories_.begin(), log_directories_.end(),
                                         [](const auto& each) { return each->online(); });
+    if (any_online && options_.directory_failed) options_.directory_failed(directory->id);
     if (!any_online && options_.all_directories_failed) options_.all_directories_failed(why);
 }
 

@@ -90,6 +90,8 @@ public:
         // Unflushed bytes bound what a restart after a kill has to read.
         std::int64_t flush_partition_at_bytes = 64 << 20;
         std::int64_t flush_all_at_bytes = 256 << 20;
+        // Called when a log directory has failed and others go on.
+        std::function<void(DirectoryId directory)> directory_failed;
         // Called when the last log directory has failed: the node has to stop.
         std::function<void(std::string why)> all_directories_failed;
     };
