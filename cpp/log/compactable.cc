@@ -129,6 +129,12 @@ IoResult<bool> PartitionLog::replace_segments(const Compaction& compaction, Wall
     log.segments[first] = std::move(segment);
     log.segments.erase(log.segments.begin() + static_cast<std::ptrdiff_t>(first + 1),
                        log.segments.begin() + static_cast<std::ptrdiff_t>(first + count));
+    // As Kafka's, these stand only where a segment begins.
+    std::erase_if(log.snapshots, [&](Offset offset) {
+        const bool gone = offset > cleaned.base && offset <= cleaned.replaces.back();
+        return gone &&
+               log.disk.remove(file_path(log.directory, offset, producer_snapshot_suffix)).ok();
+    });
     log.new_names = true;
     log.was_compacted = true;
     return true;
