@@ -2,11 +2,13 @@
 
 #include <algorithm>
 
+#include "base/probe.h"
 #include "group/group_record.h"
 #include "group/subscription.h"
 #include "metadata/cluster_image.h"
 
 namespace pabal::group {
+
 Shard::~Shard() = default;
 
 Shard::Group* Shard::find(const std::string& id) {
@@ -202,6 +204,7 @@ Duration Shard::upgrade(Group* group, const wire::ConsumerGroupHeartbeatRequest&
                   std::back_inserter(effects->replies));
         return Duration();
     }
+    REACHED("classic-group-becomes-a-consumer-group");
     classic.abandon(ErrorCode::rebalance_in_progress, effects);
     std::move(joined.records.begin(), joined.records.end(), std::back_inserter(effects->records));
     std::move(joined.replies.begin(), joined.replies.end(), std::back_inserter(effects->replies));
@@ -214,6 +217,7 @@ Duration Shard::upgrade(Group* group, const wire::ConsumerGroupHeartbeatRequest&
 
 void Shard::downgrade(const std::string& id, Group* group, const std::set<std::string>& leaving,
                       Moment moment, Effects* effects) {
+    REACHED("consumer-group-becomes-a-classic-one");
     ConsumerGroup& consumer = *group->consumer;
     consumer.abandon(ErrorCode::rebalance_in_progress, effects, leaving);
     consumer.write_tombstones(effects);

@@ -4,6 +4,7 @@
 #include <charconv>
 #include <tuple>
 
+#include "base/probe.h"
 #include "group/consumer/assignment_wire.h"
 #include "group/consumer/assignor.h"
 #include "group/consumer/member.h"
@@ -97,6 +98,12 @@ Duration ConsumerGroup::heartbeat(const Request& request, const Caller& caller,
         return Duration();
     }
     auto found = find_or_join(request, effects);
+    if (!found.ok() && request.member_epoch > 0 && SABOTAGED("fenced-member-is-served")) {
+        wire::ConsumerGroupHeartbeatResponse response;
+        response.member_epoch = request.member_epoch;
+        effects->replies.push_back({caller.call, std::move(response)});
+        return Duration();
+    }
     if (!found.ok()) {
         refuse(caller.call, found.error().code, found.error().message, effects);
         return Duration();
@@ -518,6 +525,7 @@ void ConsumerGroup::compute_target(const metadata::ClusterImage& image, Moment m
 // --- leading members to their targets
 
 bool ConsumerGroup::held_by_other(const TopicPartition& partition, const Member& member) const {
+    if (SABOTAGED("partition-is-assigned-twice")) return false;
     const auto holder = holders_.find(partition);
     return holder != holders_.end() && holder->second != member.id;
 }

@@ -22,6 +22,7 @@ std::vector<std::unique_ptr<Checker>> all_checkers(const FlushPolicy& policy) {
     checkers.push_back(make_offsets_contiguous());
     checkers.push_back(make_offsets_never_regress_on_failover());
     checkers.push_back(make_one_leader_per_epoch());
+    checkers.push_back(make_one_owner_per_partition_per_generation());
     checkers.push_back(make_only_what_was_sent());
     checkers.push_back(make_recovery_is_prefix(policy));
     checkers.push_back(make_replicas_agree());

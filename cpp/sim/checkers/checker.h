@@ -113,6 +113,14 @@ public:
     virtual void commit_asked(const std::string& /*group*/, const Partition&, Offset /*offset*/) {}
     virtual void committed(const std::string& /*group*/, const Partition&, Offset /*offset*/) {}
     virtual void position_read(const std::string& /*group*/, const Partition&, Offset /*offset*/) {}
+    // A member of a group was told that it has a partition; is about to say that it has given it
+    // up; is about to send a heartbeat; and the coordinator took that for a member's.
+    virtual void share_told(const std::string& /*group*/, const std::string& /*member*/,
+                            const Partition&) {}
+    virtual void share_given_up(const std::string& /*group*/, const std::string& /*member*/,
+                                const Partition&) {}
+    virtual void heartbeat_sent(const std::string& /*group*/, const std::string& /*member*/) {}
+    virtual void heartbeat_accepted(const std::string& /*group*/, const std::string& /*member*/) {}
     virtual void topic_created(const std::string& /*topic*/) {}
     // A created topic could not be found in an answer of a broker that was up.
     virtual void topic_missing(const std::string& /*topic*/) {}
@@ -146,6 +154,7 @@ std::unique_ptr<Checker> make_no_duplicate_for_idempotent();
 std::unique_ptr<Checker> make_offsets_contiguous();
 std::unique_ptr<Checker> make_offsets_never_regress_on_failover();
 std::unique_ptr<Checker> make_one_leader_per_epoch();
+std::unique_ptr<Checker> make_one_owner_per_partition_per_generation();
 std::unique_ptr<Checker> make_only_what_was_sent();
 std::unique_ptr<Checker> make_recovery_is_prefix(const FlushPolicy& policy);
 std::unique_ptr<Checker> make_replicas_agree();

@@ -149,6 +149,8 @@ void Run::start_workloads() {
             workloads_.push_back(make_consume(load_, spec));
         else if (spec.kind == "commit-offsets")
             workloads_.push_back(make_commit_offsets(load_, spec));
+        else if (spec.kind == "join-groups")
+            workloads_.push_back(make_join_groups(load_, spec));
         else if (spec.kind == "delete-records")
             workloads_.push_back(make_delete_records(load_, spec));
         else if (spec.kind == "change-topics")

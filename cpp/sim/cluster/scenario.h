@@ -31,7 +31,8 @@ struct TopicSpec {
 };
 
 struct WorkloadSpec {
-    // "produce", "consume", "delete-records", "change-topics", "commit-offsets", "watch"
+    // "produce", "consume", "delete-records", "change-topics", "commit-offsets", "join-groups",
+    // "watch"
     std::string kind;
     std::int32_t clients = 1;
     bool idempotent = false;

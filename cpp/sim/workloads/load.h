@@ -95,6 +95,7 @@ public:
 std::unique_ptr<Workload> make_produce(Load& load, const WorkloadSpec& spec);
 std::unique_ptr<Workload> make_consume(Load& load, const WorkloadSpec& spec);
 std::unique_ptr<Workload> make_commit_offsets(Load& load, const WorkloadSpec& spec);
+std::unique_ptr<Workload> make_join_groups(Load& load, const WorkloadSpec& spec);
 std::unique_ptr<Workload> make_delete_records(Load& load, const WorkloadSpec& spec);
 std::unique_ptr<Workload> make_change_topics(Load& load, const WorkloadSpec& spec);
 std::unique_ptr<Workload> make_watch(Load& load, const WorkloadSpec& spec);
