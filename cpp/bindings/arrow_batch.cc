@@ -346,7 +346,8 @@ py::object arrow_batch(const std::vector<FetchedSlice>& slices) {
 }
 
 void bind_arrow_batch(py::module_& module) {
-    py::class_<Batch>(module, "ArrowBatch")
+    py::class_<Batch>(module, "ArrowBatch",
+                      "Records that were consumed, for whoever takes Arrow's PyCapsules.")
         .def("__len__", &Batch::length)
         .def_property_readonly("column_names", &Batch::names)
         .def("__arrow_c_schema__", &Batch::schema)

@@ -598,7 +598,8 @@ void bind_producer(py::module_& module) {
         interned_names[index] = PyUnicode_InternFromString(argument_names[index]);
     }
     bind_delivery_future(module);
-    py::class_<BulkDelivery>(module, "BulkDelivery")
+    py::class_<BulkDelivery>(module, "BulkDelivery",
+                             "What becomes of the records that were sent with one call.")
         .def("result", &BulkDelivery::result, py::arg("timeout") = py::none())
         .def("done", &BulkDelivery::done)
         .def("joined", &BulkDelivery::joined, py::arg("other"))

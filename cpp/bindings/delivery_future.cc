@@ -297,13 +297,16 @@ void bind_delivery_future(py::module_& module) {
 
     static PyMethodDef methods[] = {
         {"result", erased(future_result), METH_FASTCALL | METH_KEYWORDS,
-         "result(timeout=None)\n--\n\nWait for the delivery; where the record stands, or what "
+         "result($self, timeout=None)\n--\n\nWait for the delivery; where the record stands, or "
+         "what "
          "became of it is raised."},
         {"exception", erased(future_exception), METH_FASTCALL | METH_KEYWORDS,
-         "exception(timeout=None)\n--\n\nWait for the delivery; its error, or None."},
-        {"done", future_done, METH_NOARGS, "done()\n--\n\nWhether it is known what became of it."},
+         "exception($self, timeout=None)\n--\n\nWait for the delivery; its error, or None."},
+        {"done", future_done, METH_NOARGS,
+         "done($self)\n--\n\nWhether it is known what became of it."},
         {"add_done_callback", future_add_done_callback, METH_O,
-         "add_done_callback(action, /)\n--\n\nCall action(future) once it is known what became of "
+         "add_done_callback($self, action, /)\n--\n\nCall action(future) once it is known what "
+         "became of "
          "it; at once if it is known."},
         {nullptr, nullptr, 0, nullptr}};
     static PyGetSetDef members[] = {

@@ -1,5 +1,5 @@
 from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, final
 
 class World:
     def __init__(self) -> None: ...
@@ -108,6 +108,7 @@ class RecordMetadata(NamedTuple):
     offset: int
     timestamp: int
 
+@final
 class DeliveryFuture:
     @property
     def topic(self) -> str: ...
@@ -154,6 +155,7 @@ class Producer:
     def set_hook(self, hook: Callable[[], object]) -> None: ...
     def stop(self) -> None: ...
 
+@final
 class Record:
     @property
     def topic(self) -> str: ...

@@ -17,9 +17,7 @@ import uuid
 from collections.abc import Callable
 
 __all__ = [
-    "Deserializer",
     "SerializationError",
-    "Serializer",
     "bytes_deserializer",
     "bytes_serializer",
     "double_deserializer",
