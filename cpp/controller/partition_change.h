@@ -39,6 +39,7 @@ enum class Election : std::uint8_t {
     preferred,    // The first replica leads if it may.
 };
 
+// Invariant: leader-in-sync.
 class PartitionChange {
 public:
     // All outlive this. Without `config` nobody is elected uncleanly.

@@ -90,6 +90,8 @@ io::Task<void> BrokerLifecycle::pause(Duration time) {
 
 io::Task<Status> BrokerLifecycle::register_broker() {
     bool told = false;
+    const std::int64_t patience_ms = config_->integer("initial.broker.registration.timeout.ms");
+    const Instant give_up = clock_->now() + Duration::milliseconds(patience_ms);
     while (!stopped_) {
         wire::BrokerRegistrationRequest request = registration();
         const Instant deadline = clock_->now() + Duration::seconds(10);
@@ -115,12 +117,25 @@ io::Task<Status> BrokerLifecycle::register_broker() {
                     "controller.quorum.voters";
             co_return Error{code, why};
         }
-        if (log_ && !told && code == ErrorCode::duplicate_broker_registration) {
+        const bool duplicate = code == ErrorCode::duplicate_broker_registration;
+        if (log_ && !told && duplicate) {
             log_->warning(
                 "another process with this node.id is registered; this one waits until "
                 "that one is gone",
                 {});
             told = true;
+        }
+        // Whoever has belonged to the cluster tries for ever.
+        if (epoch_ == BrokerEpoch(-1) && clock_->now() >= give_up) {
+            const std::string id = std::to_string(config_->node_id().value());
+            if (duplicate)
+                co_return Error{code, "another process with node.id " + id +
+                                          " belongs to the cluster and is alive: end that one, or "
+                                          "give this one another node.id"};
+            co_return Error{code,
+                            "no active controller took the registration of broker " + id +
+                                " within initial.broker.registration.timeout.ms; start a majority "
+                                "of the controllers, and see that this node reaches them"};
         }
         co_await pause(registration_pause);
     }

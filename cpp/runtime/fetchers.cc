@@ -79,7 +79,9 @@ void Fetchers::withdraw(const TopicPartition& id) {
 
 io::Task<void> Fetchers::end(bool killed) {
     stopping_ = true;
-    for (auto& [key, fetcher] : fetchers_) co_await fetcher->stop(killed);
+    for (auto& [key, fetcher] : fetchers_) {
+        co_await fetcher->stop(killed);
+    }
     fetchers_.clear();
     assigned_.clear();
 }
