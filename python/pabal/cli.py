@@ -55,7 +55,8 @@ def _parser() -> argparse.ArgumentParser:
         prog="pabal",
         description="A Kafka-compatible distributed event log.",
         epilog="Kafka's own spellings work too: pabal kafka-topics --help, likewise "
-        "kafka-configs, kafka-consumer-groups, kafka-get-offsets.",
+        "kafka-configs, kafka-console-producer, kafka-console-consumer, kafka-consumer-groups, "
+        "kafka-get-offsets.",
     )
     parser.add_argument("--version", action="store_true", help="print the version and exit")
     commands = parser.add_subparsers(dest="command", metavar="COMMAND")
@@ -77,6 +78,7 @@ def _parser() -> argparse.ArgumentParser:
     broker.set_defaults(run=_broker)
 
     _add_topic(commands)
+    _add_records(commands)
     _add_group(commands)
     _add_config(commands)
     _add_cluster(commands)
@@ -128,6 +130,54 @@ def _add_topic(commands: Commands) -> None:
 
     delete = _admin_command(topic, "delete", "delete topics with all their records")
     delete.add_argument("names", nargs="+", metavar="TOPIC")
+
+
+def _add_records(commands: Commands) -> None:
+    produce = _admin_command(commands, "produce", "send lines as records")
+    produce.add_argument("topic", metavar="TOPIC")
+    produce.add_argument("file", nargs="?", metavar="FILE", help="default: the standard input")
+    produce.add_argument(
+        "-f",
+        "--format",
+        choices=["lines", "json"],
+        default="lines",
+        help="what a line is: a value, or an object as consume --json prints it; default: lines",
+    )
+    produce.add_argument(
+        "-K", "--key-separator", metavar="TEXT", help="a line is a key, this text, and a value"
+    )
+    produce.add_argument("--partition", type=int, help="where all records go")
+    produce.add_argument("--acks", choices=["0", "1", "all"], help="default: all")
+    produce.add_argument("--compression", choices=["none", "gzip", "snappy", "lz4", "zstd"])
+
+    consume = _admin_command(commands, "consume", "print the records of topics")
+    consume.add_argument("topics", nargs="+", metavar="TOPIC")
+    consume.add_argument(
+        "--from",
+        dest="start",
+        metavar="PLACE",
+        help="earliest (the default), latest, an offset, -N records, or a time like "
+        "2026-11-21T10:00:00Z",
+    )
+    consume.add_argument("-f", "--follow", action="store_true", help="wait for more at the end")
+    consume.add_argument("-n", "--count", type=int, help="how many records at most")
+    consume.add_argument("-g", "--group", metavar="GROUP", help="read on as a member of a group")
+    consume.add_argument(
+        "--partition", type=int, action="append", default=[], help="only this; may be given again"
+    )
+    consume.add_argument(
+        "--format", metavar="TEMPLATE", help='e.g. "{partition}:{offset} {key}\\t{value}"'
+    )
+    for command in (produce, consume):
+        command.add_argument(
+            "-X",
+            "--client-config",
+            action="append",
+            default=[],
+            metavar="NAME=VALUE",
+            help="a setting of the client, e.g. linger.ms=5; may be given again",
+        )
+        command.set_defaults(run=_pipe)
 
 
 def _add_group(commands: Commands) -> None:
@@ -261,6 +311,14 @@ def _administer(options: argparse.Namespace) -> int:
     from pabal import commands
 
     function = getattr(commands, f"{options.family}_{options.action}")
+    status: int = function(options)
+    return status
+
+
+def _pipe(options: argparse.Namespace) -> int:
+    from pabal import piping
+
+    function = getattr(piping, options.command)
     status: int = function(options)
     return status
 

@@ -64,7 +64,7 @@ def main(tool: str, arguments: Sequence[str]) -> int:
         return int(end.code or 0)
     except KeyboardInterrupt:
         return 130
-    except (PabalError, OSError, ValueError) as error:
+    except (PabalError, OSError, ValueError, TypeError) as error:
         print(f"Error while executing {tool} command : {error}", file=sys.stderr)
         return 1
 
@@ -79,12 +79,16 @@ def _parser(tool: str, actions: Sequence[str]) -> tuple[_Parser, argparse._Mutua
     return parser, action
 
 
-@contextmanager
-def _connected(options: argparse.Namespace) -> Iterator[_core.Admin]:
+def _servers(options: argparse.Namespace) -> str:
     servers = options.bootstrap_server or os.environ.get("PABAL_BOOTSTRAP_SERVER")
     if not servers:
         raise PabalError("give --bootstrap-server HOST:PORT")
-    admin = _core.Admin(servers)
+    return str(servers)
+
+
+@contextmanager
+def _connected(options: argparse.Namespace) -> Iterator[_core.Admin]:
+    admin = _core.Admin(_servers(options))
     try:
         yield admin
     finally:
@@ -460,6 +464,24 @@ def _kafka_get_offsets(arguments: Sequence[str]) -> int:
     return 0
 
 
+def _kafka_console_producer(arguments: Sequence[str]) -> int:
+    from pabal.kafka_consoles import add_producer_options, console_producer
+
+    parser, _ = _parser("kafka-console-producer", ())
+    add_producer_options(parser)
+    options = parser.parse_args(arguments)
+    return console_producer(options, _servers(options))
+
+
+def _kafka_console_consumer(arguments: Sequence[str]) -> int:
+    from pabal.kafka_consoles import add_consumer_options, console_consumer
+
+    parser, _ = _parser("kafka-console-consumer", ())
+    add_consumer_options(parser)
+    options = parser.parse_args(arguments)
+    return console_consumer(options, _servers(options))
+
+
 def _commas(numbers: Sequence[int]) -> str:
     return ",".join(map(str, numbers))
 
@@ -479,6 +501,8 @@ def _print_columns(head: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
 _TOOLS = {
     "kafka-topics": _kafka_topics,
     "kafka-configs": _kafka_configs,
+    "kafka-console-consumer": _kafka_console_consumer,
+    "kafka-console-producer": _kafka_console_producer,
     "kafka-consumer-groups": _kafka_consumer_groups,
     "kafka-get-offsets": _kafka_get_offsets,
 }
