@@ -2,6 +2,7 @@
 # make test   set everything up and run every test
 # make build  set everything up and install pabal into .venv
 # make wheel  make dist/pabal-*.whl, which needs nothing installed
+# make docs   the documents and the API reference as pages, in build/docs
 # make check-all, sanitize, bench, clean: see below
 #
 # Set-up is done once and again only when something that it depends on changed.
@@ -16,7 +17,7 @@ TESTS = $(shell find tests benchmarks -name '*.cc' -o -name '*.h' -o -name CMake
 CONFIGURE_TESTS = cmake -S . -G Ninja -DCMAKE_BUILD_TYPE=RelWithDebInfo \
     -DCMAKE_CXX_FLAGS_RELWITHDEBINFO="-O1 -g1" -DPython3_EXECUTABLE=$(CURDIR)/$(BIN)/python
 
-.PHONY: demo test build wheel sanitize check-all bench clean
+.PHONY: demo test build wheel docs sanitize check-all bench clean
 
 demo: $(VENV)/.demo $(VENV)/.installed
 	$(BIN)/pabal demo
@@ -29,6 +30,10 @@ wheel: $(VENV)/.wheel $(VENV)/.installed
 test: $(VENV)/.test $(VENV)/.installed build/test/.built
 	ctest --test-dir build/test --output-on-failure -j $(JOBS)
 	PABAL_BUILD=build/test $(BIN)/python -m pytest $(PYTEST_FLAGS)
+
+docs: $(VENV)/.test $(VENV)/.installed
+	$(BIN)/python docs/make/kafka_users.py
+	$(BIN)/python docs/make/pages.py
 
 # The second compiler, with AddressSanitizer and UndefinedBehaviorSanitizer.
 sanitize: build/.system-clang $(VENV)/.test
