@@ -12,8 +12,12 @@ namespace pabal::group {
 Shard::~Shard() = default;
 
 Shard::Group* Shard::find(const std::string& id) {
+    // Records and requests of one group come in a row.
+    if (recent_ != groups_.end() && recent_->first == id) return recent_->second.get();
     const auto found = groups_.find(id);
-    return found == groups_.end() ? nullptr : found->second.get();
+    if (found == groups_.end()) return nullptr;
+    recent_ = found;
+    return found->second.get();
 }
 
 const Shard::Group* Shard::find(const std::string& id) const {
@@ -22,15 +26,17 @@ const Shard::Group* Shard::find(const std::string& id) const {
 }
 
 Shard::Group* Shard::find_or_create(const std::string& id, Moment moment) {
-    auto& group = groups_[id];
-    if (!group) group = std::make_unique<Group>(ClassicGroup(id, settings_, moment));
-    return group.get();
+    if (Group* known = find(id)) return known;
+    recent_ =
+        groups_.emplace(id, std::make_unique<Group>(ClassicGroup(id, settings_, moment))).first;
+    return recent_->second.get();
 }
 
 void Shard::remove(const std::string& id) {
     const auto found = groups_.find(id);
     if (found == groups_.end()) return;
     timers_.erase({found->second->armed, id});
+    if (recent_ == found) recent_ = groups_.end();
     groups_.erase(found);
 }
 

@@ -131,7 +131,9 @@ private:
 
     const Settings* settings_;
     Prng random_;
-    std::map<std::string, std::unique_ptr<Group>> groups_;
+    using Groups = std::map<std::string, std::unique_ptr<Group>>;
+    Groups groups_;
+    Groups::iterator recent_ = groups_.end();
     std::set<std::pair<Instant, std::string>> timers_;
     std::shared_ptr<const metadata::ClusterImage> image_;
 };

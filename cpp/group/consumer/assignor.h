@@ -5,25 +5,26 @@
 #include <cstdint>
 #include <map>
 #include <set>
-#include <string>
 #include <string_view>
+#include <vector>
 
 #include "group/consumer/assignment.h"
 
 namespace pabal::group {
 
+// Refers to what the group has.
 struct AssignedMember {
-    std::string order;         // Its instance id, or its member id: decides among equals.
-    std::set<TopicId> topics;  // That exist and that it subscribes to.
-    Assignment target;         // Before.
+    std::string_view order;  // Its instance id, or its member id: decides among equals.
+    const std::set<TopicId>* topics = nullptr;  // That exist and that it subscribes to.
+    const Assignment* target = nullptr;         // Before; null: none.
 };
 
 struct AssignorInput {
-    std::map<std::string, AssignedMember> members;  // By member id.
+    std::vector<AssignedMember> members;  // By member id.
     std::map<TopicId, std::int32_t> partition_counts;
 };
 
-using Targets = std::map<std::string, Assignment>;  // By member id; every member is in it.
+using Targets = std::vector<Assignment>;  // One for each member, in their order.
 
 // As even as the subscriptions allow; who has a partition keeps it if that is even, too.
 Targets assign_uniform(const AssignorInput& input);

@@ -407,7 +407,8 @@ void ConsumerGroup::remove_member(const std::string& id, Effects* effects) {
 void ConsumerGroup::metadata_changed(const metadata::ClusterImage& image, Moment moment,
                                      Effects* effects) {
     match_patterns(true, image, moment, effects);
-    if (members_.empty() || hash_of(image) == metadata_hash_) return;
+    if (members_.empty()) return;
+    if (metadata_hash(subscriptions(image).all, image) == metadata_hash_) return;
     refresh(true, image, moment, effects);
     tell_parked(moment, effects);
 }
@@ -443,24 +444,26 @@ void ConsumerGroup::match_patterns(bool anew, const metadata::ClusterImage& imag
     }
 }
 
-std::set<TopicId> ConsumerGroup::subscribed(const Member& member,
-                                            const metadata::ClusterImage& image) const {
-    std::set<TopicId> topics;
-    const auto take = [&](const std::string& name) {
-        if (auto topic = image.topic(name)) topics.insert(topic->id);
-    };
-    for (const std::string& name : member.topic_names) take(name);
-    const auto matched = matched_.find(member.pattern);
-    if (matched != matched_.end()) {
+ConsumerGroup::Subscriptions ConsumerGroup::subscriptions(
+    const metadata::ClusterImage& image) const {
+    Subscriptions subscriptions;
+    for (const auto& [id, member] : members_) {
+        const auto [place, fresh] =
+            subscriptions.topics.try_emplace({&member->topic_names, &member->pattern});
+        subscriptions.of_member.push_back(&place->second);
+        if (!fresh) continue;
+        const auto take = [&](const std::string& name) {
+            if (auto topic = image.topic(name)) {
+                place->second.insert(topic->id);
+                subscriptions.all.insert(topic->id);
+            }
+        };
+        for (const std::string& name : member->topic_names) take(name);
+        const auto matched = matched_.find(member->pattern);
+        if (matched == matched_.end()) continue;
         for (const std::string& name : matched->second) take(name);
     }
-    return topics;
-}
-
-std::int64_t ConsumerGroup::hash_of(const metadata::ClusterImage& image) const {
-    std::set<TopicId> topics;
-    for (const auto& [id, member] : members_) topics.merge(subscribed(*member, image));
-    return metadata_hash(topics, image);
+    return subscriptions;
 }
 
 void ConsumerGroup::refresh(bool changed, const metadata::ClusterImage& image, Moment moment,
@@ -468,7 +471,7 @@ void ConsumerGroup::refresh(bool changed, const metadata::ClusterImage& image, M
     if (changed) {
         match_patterns(false, image, moment, effects);
         ++epoch_;
-        metadata_hash_ = hash_of(image);
+        metadata_hash_ = metadata_hash(subscriptions(image).all, image);
         wire::ConsumerGroupMetadataValue value;
         value.epoch = epoch_;
         value.metadata_hash = metadata_hash_;
@@ -495,25 +498,28 @@ std::string ConsumerGroup::assignor() const {
 
 void ConsumerGroup::compute_target(const metadata::ClusterImage& image, Moment moment,
                                    Effects* effects) {
+    const Subscriptions subscribed = subscriptions(image);
     AssignorInput input;
+    input.members.reserve(members_.size());
     for (const auto& [id, member] : members_) {
-        AssignedMember& each = input.members[id];
-        each.order = member->instance_id.value_or(id);
-        each.topics = subscribed(*member, image);
         const auto target = targets_.find(id);
-        if (target != targets_.end()) each.target = target->second;
-        for (const TopicId& topic : each.topics) {
-            input.partition_counts.emplace(
-                topic, static_cast<std::int32_t>(image.topic(topic)->partitions.size()));
-        }
+        input.members.push_back({member->instance_id ? *member->instance_id : id,
+                                 subscribed.of_member[input.members.size()],
+                                 target == targets_.end() ? nullptr : &target->second});
+    }
+    for (const TopicId& topic : subscribed.all) {
+        input.partition_counts.emplace(
+            topic, static_cast<std::int32_t>(image.topic(topic)->partitions.size()));
     }
     Targets targets = assignor() == "range" ? assign_range(input) : assign_uniform(input);
-    for (auto& [id, target] : targets) {
-        const auto before = targets_.find(id);
-        if (before != targets_.end() && before->second == target) continue;
+    std::size_t place = 0;
+    for (const auto& [id, member] : members_) {
+        Assignment& target = targets[place++];
+        const auto [before, fresh] = targets_.try_emplace(id);
+        if (!fresh && before->second == target) continue;
         write_target(id, target, effects);
+        before->second = std::move(target);
     }
-    targets_ = std::move(targets);
     target_epoch_ = epoch_;
     target_timestamp_ = moment.wall.milliseconds;
     wire::ConsumerGroupTargetAssignmentMetadataValue value;

@@ -19,6 +19,7 @@
 #include <optional>
 #include <set>
 #include <string>
+#include <tuple>
 #include <vector>
 
 #include "base/error_code.h"
@@ -179,11 +180,23 @@ private:
     // What is new is held since `epoch`.
     void set_held(Member* member, Assignment assigned, Assignment pending, std::int32_t epoch);
     bool held_by_other(const TopicPartition& partition, const Member& member) const;
-    std::set<TopicId> subscribed(const Member& member, const metadata::ClusterImage& image) const;
+    // What the members subscribe to, of what exists; those that ask for the same share one set.
+    struct Subscriptions {
+        struct Asked {
+            const std::vector<std::string>* names;
+            const std::string* pattern;
+            bool operator<(const Asked& other) const {
+                return std::tie(*names, *pattern) < std::tie(*other.names, *other.pattern);
+            }
+        };
+        std::map<Asked, std::set<TopicId>> topics;
+        std::vector<const std::set<TopicId>*> of_member;  // In the order of members_.
+        std::set<TopicId> all;
+    };
+    Subscriptions subscriptions(const metadata::ClusterImage& image) const;
     // Patterns that nobody uses are forgotten, new ones are matched, with `anew` all are.
     void match_patterns(bool anew, const metadata::ClusterImage& image, Moment moment,
                         Effects* effects);
-    std::int64_t hash_of(const metadata::ClusterImage& image) const;
     std::string assignor() const;
     wire::ConsumerGroupHeartbeatResponse response_for(const Member& member,
                                                       bool with_assignment) const;

@@ -7,6 +7,7 @@
 #include "group/classic/group.h"
 #include "group/consumer/group.h"
 #include "group/consumer/member.h"
+#include "group/consumer/metadata_hash.h"
 #include "group/member_id.h"
 #include "group/subscription.h"
 #include "metadata/cluster_image.h"
@@ -83,7 +84,7 @@ Status ConsumerGroup::adopt(std::int32_t generation, const std::vector<Migrant>&
         if (member->instance_id) static_members_[*member->instance_id] = member->id;
         begin_session(member, moment);
     }
-    metadata_hash_ = hash_of(image);
+    metadata_hash_ = metadata_hash(subscriptions(image).all, image);
     return Status();
 }
 
