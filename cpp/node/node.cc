@@ -219,8 +219,11 @@ io::Task<Status> Node::Parts::start() {
 
     store = std::make_unique<runtime::BrokerStore>(
         &ports, config.metadata_log_directory() + std::string(store_directory));
+    Prng chance = ports.random.fork("incarnation");
+    const Uuid incarnation = Uuid::random(chance);
     runtime::Partitions::Options partition_options;
     partition_options.log_directories = directories.directories;
+    partition_options.incarnation = incarnation;
     partition_options.directory_failed = [this](DirectoryId directory) {
         if (lifecycle) lifecycle->directory_failed(directory);
     };
@@ -232,8 +235,7 @@ io::Task<Status> Node::Parts::start() {
 
     runtime::ControllerOptions controller_options;
     controller_options.cluster_id = directories.cluster_id;
-    Prng incarnation = ports.random.fork("incarnation");
-    controller_options.incarnation = Uuid::random(incarnation);
+    controller_options.incarnation = incarnation;
     controller_options.metadata_directory = directories.metadata_directory;
     controller_options.log = &log;
     std::vector<metadata::Endpoint> broker_endpoints;

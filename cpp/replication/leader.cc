@@ -292,7 +292,9 @@ Readable PartitionLeader::readable(const ReadPlace& place, Isolation isolation, 
                                    Offset last_stable_offset, std::optional<EpochEnd> last_fetched,
                                    Reader reader) const {
     Readable answer;
-    const bool from_follower = reader == Reader::any_replica && !leads();
+    // One that follows nobody knows nothing of what is committed.
+    const bool from_follower =
+        reader == Reader::any_replica && !leads() && leadership_.leader != no_broker;
     answer.error = from_follower ? check_epoch(place.current_leader_epoch)
                                  : check_leads(place.current_leader_epoch);
     if (answer.error != ErrorCode::none) return answer;

@@ -206,7 +206,7 @@ io::Task<void> Fetcher::run() {
     }
     connection_.reset();
     running_ = false;
-    if (run_ended_) run_ended_->open();
+    for (auto* gate : run_ended_) gate->open();
 }
 
 io::Task<void> Fetcher::rest(Instant until) {
@@ -330,6 +330,7 @@ FollowerFetchRequest Fetcher::build() {
         for (auto& [id, followed] : followed_) {
             if (!followed->named) named_.push_back(id);
             followed->named = true;
+            followed->follower.forget();
         }
     }
     drop_what_cannot_be_asked();
@@ -649,9 +650,9 @@ io::Task<void> Fetcher::stop(bool killed) {
     if (resting_) resting_->open();
     if (running_) {
         io::Gate gate(ports_->clock);
-        run_ended_ = &gate;
+        run_ended_.push_back(&gate);
         co_await gate.opened(Instant::never());
-        run_ended_ = nullptr;
+        std::erase(run_ended_, &gate);
     }
     followed_.clear();
     named_.clear();

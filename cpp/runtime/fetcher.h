@@ -148,7 +148,7 @@ private:
     bool killed_ = false;
     io::Gate* resting_ = nullptr;
     io::Gate* send_ended_ = nullptr;
-    io::Gate* run_ended_ = nullptr;
+    std::vector<io::Gate*> run_ended_;  // A kill may overtake a stop.
 };
 
 }  // namespace pabal::runtime

@@ -33,6 +33,14 @@ void Fetchers::apply(const metadata::ClusterDelta& delta) {
         }
         for (const auto index : topic.partitions) assign({id, index});
     }
+    // This process may be known from now on, and with that whom it follows.
+    if (delta.brokers.count(config_->node_id()) > 0) {
+        for (const auto* topic : partitions_->topics()) {
+            for (const auto& partition : topic->partitions) {
+                if (partition && assigned_.count(partition->id()) == 0) assign(partition->id());
+            }
+        }
+    }
     for (const auto broker : delta.brokers) {
         for (auto& [key, fetcher] : fetchers_) {
             if (key.first == broker) fetcher->leader_changed();

@@ -84,7 +84,7 @@ io::Task<void> IsrChanges::run() {
         wait = std::min(wait + wait, longest_pause);
     }
     running_ = false;
-    if (run_ended_) run_ended_->open();
+    for (auto* gate : run_ended_) gate->open();
 }
 
 io::Task<void> IsrChanges::pause(Duration duration) {
@@ -155,9 +155,9 @@ io::Task<void> IsrChanges::stop() {
     if (pausing_) pausing_->open();
     if (!running_) co_return;
     io::Gate gate(ports_->clock);
-    run_ended_ = &gate;
+    run_ended_.push_back(&gate);
     co_await gate.opened(Instant::never());
-    run_ended_ = nullptr;
+    std::erase(run_ended_, &gate);
     wanted_.clear();
 }
 

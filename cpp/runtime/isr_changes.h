@@ -67,7 +67,7 @@ private:
     bool running_ = false;
     bool stopping_ = false;
     io::Gate* pausing_ = nullptr;
-    io::Gate* run_ended_ = nullptr;
+    std::vector<io::Gate*> run_ended_;  // A kill may overtake a stop.
 };
 
 }  // namespace pabal::runtime

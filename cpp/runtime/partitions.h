@@ -85,6 +85,10 @@ struct Traffic {
 class Partitions {
 public:
     struct Options {
+        // Of this process. Before the metadata knows it, what it says of this broker's partitions
+        // is meant for an earlier life, which may have held more: nothing is led or followed. All
+        // zero: that is not asked for.
+        Uuid incarnation;
         // At least one; formatted, locked, with the ids of their meta.properties.
         std::vector<LogDirectory> log_directories;
         // Unflushed bytes bound what a restart after a kill has to read.
@@ -187,6 +191,8 @@ private:
     std::shared_ptr<const TopicConfig> config_of(const metadata::ClusterImage& image,
                                                  std::string_view topic);
     void reconfigure(const metadata::ClusterDelta& delta, const metadata::ClusterImage& image);
+    replication::Leadership leadership_in(const metadata::PartitionImage& image) const;
+    void obey_registration(const metadata::ClusterImage& image);
     void prepare_openings(Topic* topic, const std::set<PartitionIndex>& changed,
                           std::vector<Opening>* openings,
                           std::vector<std::shared_ptr<Partition>>* leaving);
@@ -245,6 +251,7 @@ private:
     std::int32_t fetch_max_bytes_ = 0;
     Duration replica_lag_max_;
     bool rack_aware_ = false;
+    bool registered_ = false;  // The metadata knows this incarnation.
     ReplicationQuota leader_quota_;
     ReplicationQuota follower_quota_;
     std::function<void(std::shared_ptr<Partition>)> isr_changed_;

@@ -28,9 +28,11 @@ bool may_pass(const IoError& error) {
     }
 }
 
-replication::Leadership leadership_in(const metadata::PartitionImage& image) {
+}  // namespace
+
+replication::Leadership Partitions::leadership_in(const metadata::PartitionImage& image) const {
     replication::Leadership leadership;
-    leadership.leader = image.leader;
+    leadership.leader = registered_ ? image.leader : no_broker;
     leadership.epoch = image.leader_epoch;
     leadership.partition_epoch = image.partition_epoch;
     leadership.replicas = image.replicas;
@@ -39,7 +41,21 @@ replication::Leadership leadership_in(const metadata::PartitionImage& image) {
     return leadership;
 }
 
-}  // namespace
+// From now on what the metadata says of partitions is said to this process.
+void Partitions::obey_registration(const metadata::ClusterImage& image) {
+    if (registered_) return;
+    const auto* self = image.broker(broker_id());
+    const bool unasked = options_.incarnation == Uuid();
+    if (!unasked && (!self || self->incarnation != options_.incarnation)) return;
+    registered_ = true;
+    for (const auto* topic : topics()) {
+        for (const auto& partition : topic->partitions) {
+            if (!partition) continue;
+            const auto* now = image.partition(partition->id());
+            if (now) partition->lead(leadership_in(*now));
+        }
+    }
+}
 
 io::Task<Status> Partitions::start() {
     struct Look {
@@ -324,6 +340,7 @@ io::Task<void> Partitions::apply(std::shared_ptr<const metadata::ClusterDelta> d
                                  std::shared_ptr<const metadata::ClusterImage> image) {
     if (stopping_) co_return;
     image_ = image;
+    obey_registration(*image);
     reconfigure(*delta, *image);
 
     std::vector<std::unique_ptr<Topic>> created;

@@ -106,6 +106,8 @@ public:
         runtime::LogDirectory directory;
         directory.path = "/data";
         options.log_directories.push_back(std::move(directory));
+        options.incarnation = Uuid::random(ids);
+        const Uuid incarnation = options.incarnation;
         n.partitions = std::make_unique<runtime::Partitions>(&*n.ports, &n.config, n.store.get(),
                                                              &n.log, std::move(options));
         n.fetchers =
@@ -145,6 +147,7 @@ public:
         registration.broker_id = n.id;
         n.broker_epoch = ++last_epoch;
         registration.broker_epoch = BrokerEpoch(n.broker_epoch);
+        registration.incarnation_id = incarnation;
         registration.fenced = false;
         registration.rack = "rack-" + std::to_string(id);
         registration.end_points.push_back({"PLAINTEXT", n.name, 9092, 0});
