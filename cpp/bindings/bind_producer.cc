@@ -2,9 +2,11 @@
 
 #include <algorithm>
 #include <memory>
+#include <span>
 #include <string>
 #include <vector>
 
+#include "bindings/arrow_source.h"
 #include "bindings/byte_argument.h"
 #include "bindings/delivery_future.h"
 #include "bindings/fork_mark.h"
@@ -306,74 +308,63 @@ public:
                            const py::object& keys, const py::object& partition,
                            const py::object& timestamps, bool wait) {
         check();
-        const auto fast_values = sequence(values, "values");
-        const auto fast_keys = keys.is_none() ? py::object() : sequence(keys, "keys");
-        const auto fast_times =
+        const auto fixed_values = sequence(values, "values");
+        const auto fixed_keys = keys.is_none() ? py::object() : sequence(keys, "keys");
+        const auto fixed_times =
             timestamps.is_none() ? py::object() : sequence(timestamps, "timestamps");
-        const auto count = static_cast<std::size_t>(PySequence_Fast_GET_SIZE(fast_values.ptr()));
-        for (const auto* other : {&fast_keys, &fast_times}) {
-            if (*other &&
-                static_cast<std::size_t>(PySequence_Fast_GET_SIZE(other->ptr())) != count) {
+        const auto count = static_cast<std::size_t>(PyTuple_GET_SIZE(fixed_values.ptr()));
+        for (const auto* other : {&fixed_keys, &fixed_times}) {
+            if (*other && static_cast<std::size_t>(PyTuple_GET_SIZE(other->ptr())) != count) {
                 throw py::value_error("values, keys and timestamps have different lengths");
             }
         }
-        const std::int64_t where = partition.is_none() ? -1 : partition.cast<std::int64_t>();
-        if (!partition.is_none() && where < 0) throw py::value_error("a partition is not negative");
-        std::vector<std::shared_ptr<Delivery>> deliveries;
-        std::vector<std::size_t> counts;
-        std::vector<std::size_t> latest;  // By partition, one more than the delivery's position.
-        std::vector<std::optional<ByteView>> views(2 * records_per_lock);
-        std::vector<std::int64_t> times(records_per_lock);
+        const std::int64_t where = checked_partition(partition);
+        Bulk bulk;
+        std::vector<Row> rows(records_per_lock);
         for (std::size_t begin = 0; begin < count; begin += records_per_lock) {
             const std::size_t end = std::min(count, begin + records_per_lock);
             std::vector<std::unique_ptr<ByteArgument>> held;
             const std::int64_t now = embedded::Producer::wall_now().milliseconds;
             for (std::size_t index = begin; index < end; ++index) {
                 const auto position = static_cast<Py_ssize_t>(index);
-                views[2 * (index - begin)] =
-                    view(PySequence_Fast_GET_ITEM(fast_values.ptr(), position), "value", &held);
-                views[2 * (index - begin) + 1] =
-                    fast_keys
-                        ? view(PySequence_Fast_GET_ITEM(fast_keys.ptr(), position), "key", &held)
-                        : std::nullopt;
-                times[index - begin] = now;
-                if (fast_times) {
-                    times[index - begin] =
-                        PyLong_AsLongLong(PySequence_Fast_GET_ITEM(fast_times.ptr(), position));
+                Row& row = rows[index - begin];
+                row.value = view(PyTuple_GET_ITEM(fixed_values.ptr(), position), "value", &held);
+                row.key = fixed_keys
+                              ? view(PyTuple_GET_ITEM(fixed_keys.ptr(), position), "key", &held)
+                              : std::nullopt;
+                row.timestamp = now;
+                if (fixed_times) {
+                    row.timestamp =
+                        PyLong_AsLongLong(PyTuple_GET_ITEM(fixed_times.ptr(), position));
                     if (PyErr_Occurred()) throw py::error_already_set();
                 }
             }
-            auto lock = records_->lock();
-            ProducedTopic* to = topic(lock, topic_name, wait);
-            for (std::size_t index = 0; index < end - begin; ++index) {
-                const auto& value = views[2 * index];
-                const auto& key = views[2 * index + 1];
-                const std::size_t bytes = RecordAccumulator::size_bound(key, value, {});
-                if (bytes > max_request_size_) {
-                    lock.unlock();
-                    check_size(bytes);
+            append_rows(topic_name, std::span(rows).first(end - begin), where, wait, &bulk);
+        }
+        return {std::move(bulk.deliveries), std::move(bulk.counts)};
+    }
+
+    // The rows of a table, a frame or an array in Arrow's layout.
+    BulkDelivery send_arrow(const std::string& topic_name, const py::object& data,
+                            const py::object& partition, bool wait) {
+        check();
+        const std::int64_t where = checked_partition(partition);
+        ArrowSource source(data);
+        Bulk bulk;
+        std::vector<Row> rows(records_per_lock);
+        while (source.next()) {
+            const std::size_t count = source.size();
+            for (std::size_t begin = 0; begin < count; begin += records_per_lock) {
+                const std::size_t end = std::min(count, begin + records_per_lock);
+                const std::int64_t now = embedded::Producer::wall_now().milliseconds;
+                for (std::size_t index = begin; index < end; ++index) {
+                    rows[index - begin] = {source.value(index), source.key(index),
+                                           source.timestamp(index).value_or(now)};
                 }
-                if (!records_->has_room(lock, bytes)) room(lock, bytes, wait);
-                if (records_->is_closed(lock)) {
-                    lock.unlock();
-                    closed_meanwhile();
-                }
-                const std::int64_t chosen =
-                    where >= 0 ? where : records_->choose(lock, to, key).value();
-                client::Lane* target = lane(lock, to, chosen);
-                const auto appended =
-                    records_->append(lock, target, WallTime{times[index]}, key, value);
-                if (latest.size() < to->lanes.size()) latest.resize(to->lanes.size(), 0);
-                std::size_t& known = latest[static_cast<std::size_t>(chosen)];
-                if (known == 0 || deliveries[known - 1] != *appended.delivery) {
-                    deliveries.push_back(*appended.delivery);
-                    counts.push_back(0);
-                    known = deliveries.size();
-                }
-                ++counts[known - 1];
+                append_rows(topic_name, std::span(rows).first(end - begin), where, wait, &bulk);
             }
         }
-        return {std::move(deliveries), std::move(counts)};
+        return {std::move(bulk.deliveries), std::move(bulk.counts)};
     }
 
     std::size_t partitions(const std::string& topic_name) {
@@ -442,6 +433,57 @@ public:
     }
 
 private:
+    struct Row {
+        std::optional<ByteView> value;
+        std::optional<ByteView> key;
+        std::int64_t timestamp = 0;
+    };
+    // What was appended: each delivery once, with its records.
+    struct Bulk {
+        std::vector<std::shared_ptr<Delivery>> deliveries;
+        std::vector<std::size_t> counts;
+        std::vector<std::size_t> latest;  // By partition, one more than the delivery's position.
+    };
+
+    static std::int64_t checked_partition(const py::object& partition) {
+        if (partition.is_none()) return -1;
+        const auto where = partition.cast<std::int64_t>();
+        if (where < 0) throw py::value_error("a partition is not negative");
+        return where;
+    }
+
+    void append_rows(const std::string& topic_name, std::span<const Row> rows, std::int64_t where,
+                     bool wait, Bulk* bulk) {
+        auto lock = records_->lock();
+        ProducedTopic* to = topic(lock, topic_name, wait);
+        for (const Row& row : rows) {
+            const std::size_t bytes = RecordAccumulator::size_bound(row.key, row.value, {});
+            if (bytes > max_request_size_ || row.timestamp < 0) {
+                lock.unlock();
+                check_size(bytes);
+                throw py::value_error("a timestamp is not before 1970");
+            }
+            if (!records_->has_room(lock, bytes)) room(lock, bytes, wait);
+            if (records_->is_closed(lock)) {
+                lock.unlock();
+                closed_meanwhile();
+            }
+            const std::int64_t chosen =
+                where >= 0 ? where : records_->choose(lock, to, row.key).value();
+            client::Lane* target = lane(lock, to, chosen);
+            const auto appended =
+                records_->append(lock, target, WallTime{row.timestamp}, row.key, row.value);
+            if (bulk->latest.size() < to->lanes.size()) bulk->latest.resize(to->lanes.size(), 0);
+            std::size_t& known = bulk->latest[static_cast<std::size_t>(chosen)];
+            if (known == 0 || bulk->deliveries[known - 1] != *appended.delivery) {
+                bulk->deliveries.push_back(*appended.delivery);
+                bulk->counts.push_back(0);
+                known = bulk->deliveries.size();
+            }
+            ++bulk->counts[known - 1];
+        }
+    }
+
     [[noreturn]] static void would_block(RecordAccumulator::Lock& lock) {
         lock.unlock();
         PyErr_SetString(PyExc_BlockingIOError, "the record cannot be taken at once");
@@ -455,8 +497,10 @@ private:
         if (PyUnicode_Check(from.ptr()) || PyBytes_Check(from.ptr())) {
             throw py::type_error(std::string(what) + " are a sequence of records, not one");
         }
-        auto fast = py::reinterpret_steal<py::object>(PySequence_Fast(from.ptr(), what));
-        if (fast) return fast;
+        // A tuple: another thread may change a list, whose values are read where they lie.
+        auto fixed = py::reinterpret_steal<py::object>(PySequence_Tuple(from.ptr()));
+        if (fixed) return fixed;
+        if (!PyErr_ExceptionMatches(PyExc_TypeError)) throw py::error_already_set();
         PyErr_Clear();
         throw py::type_error(std::string(what) + " are a sequence, not " +
                              Py_TYPE(from.ptr())->tp_name);
@@ -616,6 +660,8 @@ void bind_producer(py::module_& module) {
                                })
         .def("send_many", &Producer::send_many, py::arg("topic"), py::arg("values"),
              py::arg("keys"), py::arg("partition"), py::arg("timestamps"), py::arg("wait") = true)
+        .def("send_arrow", &Producer::send_arrow, py::arg("topic"), py::arg("data"),
+             py::arg("partition"), py::arg("wait") = true)
         .def("partitions", &Producer::partitions, py::arg("topic"))
         .def("flush", &Producer::flush, py::arg("timeout"))
         .def("take_failures", &Producer::take_failures)

@@ -140,6 +140,9 @@ class Producer:
         timestamps: Sequence[int] | None,
         wait: bool = True,
     ) -> BulkDelivery: ...
+    def send_arrow(
+        self, topic: str, data: object, partition: int | None, wait: bool = True
+    ) -> BulkDelivery: ...
     def partitions(self, topic: str) -> int: ...
     def flush(
         self, timeout: float | None

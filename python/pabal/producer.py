@@ -9,6 +9,7 @@ import threading
 import weakref
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from types import TracebackType
+from typing import Protocol
 
 from pabal import _core
 from pabal._core import BulkDelivery, DeliveryFuture, RecordMetadata
@@ -20,7 +21,12 @@ __all__ = ["BulkDelivery", "DeliveryFuture", "Producer", "RecordMetadata"]
 
 Headers = Mapping[str, "bytes | str | None"] | Iterable[tuple[str, "bytes | str | None"]]
 Partitioner = Callable[[str, "bytes | None", "bytes | None", int], int]
-Data = bytes | bytearray | memoryview | str | None
+
+
+class SpeaksArrow(Protocol):
+    """Whoever hands out a stream of Arrow's record batches."""
+
+    def __arrow_c_stream__(self, requested_schema: object | None = None) -> object: ...
 
 
 class Producer:
@@ -204,6 +210,39 @@ class Producer:
         if self._partitioner is not None and partition is None:
             return self._send_each(topic, values, keys, timestamps)
         return self._core.send_many(topic, values, keys, partition, timestamps)
+
+    def send_arrow(
+        self, topic: str, data: SpeaksArrow, *, partition: int | None = None
+    ) -> BulkDelivery:
+        """Send the rows of a table, a frame or an array that speaks Arrow, without copying them.
+
+        Parameters
+        ----------
+        topic : str
+            The topic's name.
+        data : pyarrow.Table, polars.DataFrame, pandas.DataFrame, `ArrowBatch`...
+            Whatever has ``__arrow_c_stream__``. Its columns ``value``, ``key`` (binary or text) and
+            ``timestamp`` are sent, other ones are not; an array that is no table is its values.
+            Serializers are not applied, nor a partitioner that is a callable.
+        partition : int, optional
+            Where all of them go.
+
+        Returns
+        -------
+        BulkDelivery
+            As from `send_many`.
+
+        Examples
+        --------
+        >>> with _example_cluster() as cluster, cluster.producer() as producer:
+        ...     _ = producer.send_many("orders", [b"tea", b"coffee"]).result()
+        ...     with cluster.consumer("orders", auto_offset_reset="earliest") as consumer:
+        ...         producer.send_arrow("copy", consumer.poll_arrow(timeout=10)).result()
+        2
+        """
+        if not hasattr(data, "__arrow_c_stream__"):
+            raise TypeError(f"data speaks Arrow (__arrow_c_stream__), not {type(data).__name__}")
+        return self._core.send_arrow(topic, data, partition)
 
     def _send_each(
         self,

@@ -138,6 +138,27 @@ def test_order_and_number_survive_a_broker_that_is_killed(tmp_path: object) -> N
     assert [offset for offset in offsets if offset >= 0] == sorted(set(offsets) - {-1})
 
 
+def test_nothing_is_lost_or_doubled_when_a_leader_dies() -> None:
+    with pabal.Cluster(brokers=3) as cluster:
+        topic = fresh()
+        cluster.create_topic(topic, partitions=3, replication_factor=3)
+        futures = []
+        with cluster.producer(linger=1) as producer:
+            for number in range(6000):
+                futures.append(producer.send(topic, str(number), key=str(number % 50)))
+                if number == 3000:
+                    cluster.broker(cluster.topic(topic).partition(0).leader).kill()
+                if number % 100 == 0:
+                    futures[-1].result(timeout=30)
+            producer.flush(timeout=60)
+        with cluster.consumer(topic, auto_offset_reset="earliest") as consumer:
+            values = [int(record.value) for record in read(consumer, 6000)]
+            assert consumer.poll(0.1) == []
+    assert sorted(values) == list(range(6000))
+    for key in range(50):
+        assert [value for value in values if value % 50 == key] == list(range(key, 6000, 50))
+
+
 def test_flush_says_what_failed(cluster: pabal.Cluster) -> None:
     topic = cluster.create_topic(fresh(), partitions=2, config={"max.message.bytes": 500}).name
     with cluster.producer(batch_size=2000) as producer:
@@ -431,3 +452,36 @@ def test_signals_stay_with_the_main_thread(cluster: pabal.Cluster) -> None:
             eventually(lambda: received == [signal.SIGUSR1], "the signal did not come")
     finally:
         signal.signal(signal.SIGUSR1, before)
+
+
+def test_tables_and_frames_are_sent_as_they_lie(cluster: pabal.Cluster) -> None:
+    pyarrow = pytest.importorskip("pyarrow")
+    topic = cluster.create_topic(fresh(), partitions=1).name
+    long = "a text that is longer than twelve bytes"
+    table = pyarrow.table(
+        {
+            "value": pyarrow.chunked_array([[b"zero", None], [b"", long.encode()]]),
+            "unused": [1, 2, 3, 4],
+            "key": pyarrow.array(["k", None, long, ""], pyarrow.large_string()),
+            "timestamp": pyarrow.array([1_000_000, 2_000_000, None, 3_999_999], "timestamp[ns]"),
+        }
+    )
+    view = pyarrow.chunked_array([["short", long, None]], pyarrow.string_view())
+    with cluster.producer() as producer:
+        assert producer.send_arrow(topic, table).result(20) == 4
+        assert producer.send_arrow(topic, table.slice(2, 2), partition=0).result(20) == 2
+        assert producer.send_arrow(topic, view).result(20) == 3
+        for wrong in (pyarrow.table({"a": [b""]}), pyarrow.table({"value": [1]})):
+            with pytest.raises(TypeError, match="column"):
+                producer.send_arrow(topic, wrong)
+        with pytest.raises(TypeError, match="__arrow_c_stream__"):
+            producer.send_arrow(topic, [b"no table"])  # type: ignore[arg-type]
+    with cluster.consumer(topic, auto_offset_reset="earliest") as consumer:
+        records = read(consumer, 9)
+    pairs = [(record.key, record.value) for record in records]
+    text = long.encode()
+    rows = [(b"k", b"zero"), (None, None), (text, b""), (b"", text)]
+    assert pairs == [*rows, *rows[2:], (None, b"short"), (None, text), (None, None)]
+    assert [record.timestamp for record in records[:2]] == [1, 2]
+    assert records[3].timestamp == 3
+    assert abs(records[2].timestamp - time.time() * 1000) < 60_000

@@ -14,8 +14,17 @@ namespace {
 class RecordAccumulatorTest : public testing::Test {
 protected:
     std::shared_ptr<RecordAccumulator> make(RecordAccumulator::Options options) {
-        return std::make_shared<RecordAccumulator>(
-            options, Prng(1), [this] { return now; }, [this] { ++wakes; }, [this] { ++tellings; });
+        made.push_back(std::make_shared<RecordAccumulator>(
+            options, Prng(1), [this] { return now; }, [this] { ++wakes; }, [this] { ++tellings; }));
+        return made.back();
+    }
+    // Deliveries hold on to their accumulator until it is closed.
+    ~RecordAccumulatorTest() override {
+        for (const auto& one : made) {
+            one->close(Error{ErrorCode::network_exception, "closed"});
+            const auto lock = one->lock();
+            one->take_told(lock);
+        }
     }
     // A topic with so many partitions.
     ProducedTopic* topic(RecordAccumulator& to, std::size_t partitions) {
@@ -33,6 +42,7 @@ protected:
         return to.append(lock, lane, WallTime{1000}, std::nullopt, as_bytes(value));
     }
 
+    std::vector<std::shared_ptr<RecordAccumulator>> made;
     Instant now = Instant::from_nanoseconds(1'000'000'000);
     int wakes = 0;
     int tellings = 0;
@@ -57,7 +67,7 @@ TEST_F(RecordAccumulatorTest, EncodesAsTheBuilderOfBatchesDoes) {
         timestamp -= 700;  // Producers may go back in time.
     }
     Instant due;
-    const auto batch = to->pull(lane, now + Duration::seconds(1), &due);
+    auto batch = to->pull(lane, now + Duration::seconds(1), &due);
     ASSERT_TRUE(batch);
     const Bytes built = builder.build();
     const ByteView expected = built.view().subspan(record::header_size);
@@ -66,8 +76,7 @@ TEST_F(RecordAccumulatorTest, EncodesAsTheBuilderOfBatchesDoes) {
     EXPECT_EQ(batch->record_count, 4);
     EXPECT_EQ(batch->base_timestamp, 5000);
     EXPECT_EQ(batch->max_timestamp, 5000);
-    to->complete(std::unique_ptr<Batch>(const_cast<std::unique_ptr<Batch>&>(batch).release()), 0,
-                 WallTime{});
+    to->complete(std::move(batch), 0, WallTime{});
 }
 
 TEST_F(RecordAccumulatorTest, ABatchLingersUnlessItIsFullOrSomebodyWaits) {
