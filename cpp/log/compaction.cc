@@ -19,6 +19,8 @@ namespace {
 // Batches that stand here were validated with this bound or a smaller one.
 constexpr std::size_t max_inflated_bytes = 1u << 30;
 constexpr std::size_t write_bytes = 1 << 20;
+// Of a group: their files are renamed by the shard, which has others to serve.
+constexpr std::size_t most_sources = 64;
 
 // A batch without records that still says whose it was and which offsets it covers.
 std::vector<std::uint8_t> empty_batch(const record::RecordBatchView& batch) {
@@ -281,7 +283,8 @@ void Compaction::make_groups() {
         bytes_before_ += source.size;
         bytes += source.size;
         index_bytes += source.index_bytes;
-        const bool fits = !groups_.empty() && bytes <= plan_.config.segment_bytes &&
+        const bool fits = !groups_.empty() && groups_.back().size() < most_sources &&
+                          bytes <= plan_.config.segment_bytes &&
                           index_bytes <= plan_.config.segment_index_bytes &&
                           source.end - 1 - plan_.sources[groups_.back().front()].base <= INT32_MAX;
         if (!fits) {
@@ -331,7 +334,8 @@ bool Compaction::survives(const record::RecordBatchView& batch,
     if (record.offset > latest_) return true;
     if (!record.key) return false;
     const auto newest = keys_.find(*record.key);
-    if (newest && record.offset < *newest) return false;
+    if (newest && (record.offset < *newest || SABOTAGED("compaction-drops-the-newest")))
+        return false;
     if (record.value) return true;
     const auto horizon = batch.delete_horizon();
     return !horizon || plan_.now < *horizon;
@@ -398,7 +402,7 @@ IoStatus Compaction::close_group() {
     if (output.largest.timestamp >= 0) output.times.append_if_larger(output.largest);
     PABAL_TRY(output.offsets.file().write());
     PABAL_TRY(output.times.file().write());
-    PABAL_TRY(output.log->sync());
+    if (!SABOTAGED("cleaned-segment-is-not-synced")) PABAL_TRY(output.log->sync());
     for (const auto& file :
          {output.offsets.file().file(), output.times.file().file(), output.transactions.file()}) {
         if (file) PABAL_TRY(file->sync());

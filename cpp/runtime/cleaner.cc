@@ -16,6 +16,8 @@ namespace {
 
 // What one job of the disk pool reads and writes.
 constexpr std::int64_t step_bytes = 1 << 20;
+// A follower may have truncated what was to become durable.
+constexpr Duration longest_flush = Duration::seconds(30);
 // How many partitions are looked at before others have their turn.
 constexpr int partitions_per_turn = 64;
 
@@ -66,6 +68,7 @@ void Cleaner::note_clean(const Partition& partition, Offset up_to) {
 }
 
 void Cleaner::truncated(Partition& partition) {
+    truncated_.insert(partition.id());
     const auto clean = clean_up_to(partition);
     if (!clean || !partition.log() || *clean <= partition.log()->log_end_offset()) return;
     note_clean(partition, partition.log()->log_end_offset());
@@ -138,11 +141,13 @@ io::Task<void> Cleaner::run() {
         const bool slept = co_await partitions_->policy_sleep(pause);
         if (!slept) break;
         forget_deleted();
+        passed_over_.clear();
         while (!partitions_->stopping_) {
             auto choice = co_await choose();
             if (!choice) break;
+            const auto id = choice->partition->id();
             const bool cleaned = co_await clean(std::move(*choice));
-            if (!cleaned) break;
+            if (!cleaned) passed_over_.insert(id);
         }
         co_await write_checkpoints();
     }
@@ -186,11 +191,13 @@ io::Task<std::optional<Cleaner::Choice>> Cleaner::choose() {
         }
         if (partitions_->stopping_) break;
         if (!partition->log() || !partition->log()->usable()) continue;
-        if (uncleanable_.count(partition->id()) > 0) continue;
+        const auto& id = partition->id();
+        if (uncleanable_.count(id) > 0 || passed_over_.count(id) > 0) continue;
         const auto range = partition->log()->cleanable(clean_up_to(*partition),
                                                        partition->last_stable_offset(), now);
         if (!range.ok()) {
             refused(*partition, range.error());
+            passed_over_.insert(id);
             continue;
         }
         if (range->dirty_bytes == 0) continue;
@@ -223,18 +230,23 @@ io::Task<bool> Cleaner::clean(Choice choice) {
     work.generation = partition->log_generation_;
     // A restart must not begin to read in the midst of what is about to be replaced: all of it is
     // below the recovery point, and the store knows.
-    const auto never = Instant::never();
     const auto end = choice.range.end;
-    const auto error = co_await partition->durable(end, never);
+    const auto deadline = partitions_->clock().now() + longest_flush;
+    const auto error = co_await partition->durable(end, deadline);
     if (error != ErrorCode::none || partitions_->stopping_) co_return false;
     partitions_->save_checkpoint(*partition);
     const auto saved = co_await partitions_->checkpoints_synced();
     if (!saved.ok() || partitions_->stopping_) co_return false;
     if (!partition->log_ || partition->log_generation_ != work.generation) co_return false;
-    if (partition->log_->recovery_point() < end) co_return false;
+    // What was truncated meanwhile is dirty, whatever stands in its place.
+    const auto now = partitions_->clock().wall_now();
+    const auto fresh =
+        partition->log_->cleanable(clean_up_to(*partition), partition->last_stable_offset(), now);
+    if (!fresh.ok() || fresh->end < end || partition->log_->recovery_point() < end) co_return false;
+    choice.range.first_dirty = fresh->first_dirty;
+    truncated_.erase(partition->id());
 
-    auto prepared =
-        partition->log_->prepare_compaction(choice.range, means(), partitions_->clock().wall_now());
+    auto prepared = partition->log_->prepare_compaction(choice.range, means(), now);
     if (!prepared.ok()) {
         refused(*partition, prepared.error());
         co_return false;
@@ -247,12 +259,14 @@ io::Task<bool> Cleaner::clean(Choice choice) {
         co_await partitions_->ports().disk.run(discard);
         co_return false;
     }
+    const auto clean_end = work.compaction->clean_end();
+    if (truncated_.count(partition->id()) > 0 || clean_end <= choice.range.first_dirty)
+        co_return false;
     REACHED("log-is-compacted");
-    ++cleanings_;
-    note_clean(*partition, work.compaction->clean_end());
+    note_clean(*partition, clean_end);
     partitions_->log_->info("compacted a log", {{"topic", partition->topic_name()},
                                                 {"partition", partition->id().partition.value()},
-                                                {"up_to", work.compaction->clean_end().value()},
+                                                {"up_to", clean_end.value()},
                                                 {"bytes_before", work.compaction->bytes_before()},
                                                 {"bytes_after", work.compaction->bytes_after()}});
     co_await write_checkpoints();

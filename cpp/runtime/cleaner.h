@@ -44,8 +44,6 @@ public:
     // Less of the log is there than before: what took its place is not clean.
     void truncated(Partition& partition);
 
-    std::uint64_t cleanings() const { return cleanings_; }
-
 private:
     struct Clean {
         Offset up_to;
@@ -80,10 +78,11 @@ private:
     Prng random_;
     std::map<const LogDirectory*, DirectoryState> directories_;
     std::set<TopicPartition> uncleanable_;  // Damaged; until the next start.
+    std::set<TopicPartition> truncated_;    // Since the cleaning under way began, if not longer.
+    std::set<TopicPartition> passed_over_;  // Could not be cleaned now; until the next look.
     std::string load_failure_;
     bool writing_ = false;
     Instant next_io_;
-    std::uint64_t cleanings_ = 0;
 };
 
 }  // namespace pabal::runtime
