@@ -1,5 +1,6 @@
 #include "node/node.h"
 
+#include "base/probe.h"
 #include "broker/connections.h"
 #include "broker/context.h"
 #include "broker/dispatch.h"
@@ -9,6 +10,7 @@
 #include "broker/topic_creation.h"
 #include "io/gate.h"
 #include "metadata/broker_config.h"
+#include "metadata/cluster_delta.h"
 #include "node/log_directories.h"
 #include "runtime/broker_lifecycle.h"
 #include "runtime/broker_store.h"
@@ -78,6 +80,7 @@ struct Node::Parts {
                                    runtime::ImagePointer image);
     io::Task<void> tell_groups(std::shared_ptr<const metadata::ClusterDelta> delta,
                                runtime::ImagePointer image);
+    bool is_member(const metadata::ClusterImage& image) const;
     void make_broker(runtime::ControllerOptions controller_options,
                      std::vector<metadata::Endpoint> endpoints);
     void serve(bool controllers);
@@ -119,6 +122,9 @@ struct Node::Parts {
     bool partitions_started = false;
     bool controller_started = false;
     bool failure_told = false;
+    Uuid incarnation;  // Of this run.
+    bool knows_partitions = false;
+    bool knows_groups = false;
     bool starting = false;
     bool killed = false;
     io::Gate* start_awaited = nullptr;
@@ -219,11 +225,8 @@ io::Task<Status> Node::Parts::start() {
 
     store = std::make_unique<runtime::BrokerStore>(
         &ports, config.metadata_log_directory() + std::string(store_directory));
-    Prng chance = ports.random.fork("incarnation");
-    const Uuid incarnation = Uuid::random(chance);
     runtime::Partitions::Options partition_options;
     partition_options.log_directories = directories.directories;
-    partition_options.incarnation = incarnation;
     partition_options.directory_failed = [this](DirectoryId directory) {
         if (lifecycle) lifecycle->directory_failed(directory);
     };
@@ -235,7 +238,8 @@ io::Task<Status> Node::Parts::start() {
 
     runtime::ControllerOptions controller_options;
     controller_options.cluster_id = directories.cluster_id;
-    controller_options.incarnation = incarnation;
+    Prng incarnation_random = ports.random.fork("incarnation");
+    controller_options.incarnation = incarnation = Uuid::random(incarnation_random);
     controller_options.metadata_directory = directories.metadata_directory;
     controller_options.log = &log;
     std::vector<metadata::Endpoint> broker_endpoints;
@@ -341,10 +345,13 @@ void Node::Parts::make_broker(runtime::ControllerOptions controller_options,
         directories.cluster_id, link.get(), nullptr, quorum.get()});
     dispatch = std::make_unique<broker::Dispatch>(context.get());
     context->dispatch = dispatch.get();
+    context->fetchers = fetchers.get();
     connections = std::make_unique<broker::Connections>(context.get(), dispatch.get());
-    // Once it is known what the cluster holds clients can be answered; whoever hears that this
-    // broker serves must find it serving.
-    publisher->on_publish([this] { serve(false); });
+    // Once it is known what this broker holds clients can be answered; whoever hears that it serves
+    // must find it serving.
+    publisher->on_publish([this] {
+        if (knows_partitions) serve(false);
+    });
 }
 
 // Accepts the connections of other nodes, or those of clients.
@@ -448,14 +455,34 @@ io::Task<void> Node::Parts::kill() {
     release();
 }
 
+// The metadata log of a node that was away still says that it leads. It holds no partition and no
+// group before the log says that this run of it is registered, and what others did meanwhile.
+// Invariant: acked-never-lost.
+bool Node::Parts::is_member(const metadata::ClusterImage& image) const {
+    const auto* self = image.broker(config.node_id());
+    return self && self->incarnation == incarnation;
+}
+
 io::Task<void> Node::Parts::tell_partitions(std::shared_ptr<const metadata::ClusterDelta> delta,
                                             runtime::ImagePointer image) {
+    if (!knows_partitions) {
+        if (!is_member(*image) && !SABOTAGED("leads-before-it-is-registered")) co_return;
+        knows_partitions = true;
+        delta =
+            std::make_shared<const metadata::ClusterDelta>(metadata::ClusterDelta::all_of(*image));
+    }
     co_await partitions->apply(delta, std::move(image));
     fetchers->apply(*delta);
 }
 
 io::Task<void> Node::Parts::tell_groups(std::shared_ptr<const metadata::ClusterDelta> delta,
                                         runtime::ImagePointer image) {
+    if (!knows_groups) {
+        if (!knows_partitions) co_return;
+        knows_groups = true;
+        delta =
+            std::make_shared<const metadata::ClusterDelta>(metadata::ClusterDelta::all_of(*image));
+    }
     groups->apply(*delta, std::move(image));
     co_return;
 }

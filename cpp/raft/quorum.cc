@@ -712,9 +712,12 @@ void Quorum::durable(Offset log_end) {
 }
 
 void Quorum::refused(Offset log_end, Now now) {
-    ASSERT(batches_.empty() && log_end >= high_watermark_ && log_end <= log_end_,
+    ASSERT(batches_.empty() && log_end <= log_end_, "only what was to be written is refused");
+    ASSERT(role_ != Role::leader || log_end >= high_watermark_,
            "what was committed is never refused");
     log_end_ = log_end;
+    // What a follower could not write others have committed all the same; here it is not known yet.
+    high_watermark_ = std::min(high_watermark_, log_end);
     epochs_.truncate(log_end);
     if (role_ == Role::leader && log_end_ <= epoch_start_) become_resigned(now);
 }
