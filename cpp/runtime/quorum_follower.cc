@@ -88,7 +88,10 @@ io::Task<void> Quorum::follow() {
 io::Task<bool> Quorum::connect(raft::FetchAsk ask, io::Address address) {
     if (fetch_connection_ && fetch_connection_->address() == address) co_return true;
     fetch_connection_.reset();
-    const Instant deadline = ports_.clock.now() + options_.settings.fetch_timeout;
+    // Of several that may know the leader, one that is silent is not waited for.
+    const Duration patience = fetching_from_ == no_broker ? options_.settings.election_timeout
+                                                          : options_.settings.fetch_timeout;
+    const Instant deadline = ports_.clock.now() + patience;
     std::string client_id = "pabal-quorum-" + std::to_string(options_.node_id.value());
     io::Address target = address;
     auto opened = co_await rpc::Connection::open(&ports_.network, std::move(target),
@@ -123,7 +126,8 @@ io::Task<void> Quorum::fetch_once(raft::FetchAsk ask) {
     // Often enough for the leader to know that this node lives, and the other way round.
     const Duration wait = std::min(
         most_wait, Duration::milliseconds(options_.settings.fetch_timeout.to_milliseconds() / 3));
-    request.max_wait_ms = static_cast<std::int32_t>(wait.to_milliseconds());
+    const bool searches = fetching_from_ == no_broker;
+    request.max_wait_ms = searches ? 0 : static_cast<std::int32_t>(wait.to_milliseconds());
     request.max_bytes = fetch_bytes;
     auto& topic = request.topics.emplace_back();
     topic.topic_id = TopicId(*Uuid::parse(metadata_topic_id));
@@ -134,7 +138,9 @@ io::Task<void> Quorum::fetch_once(raft::FetchAsk ask) {
     partition.partition_max_bytes = fetch_bytes;
     partition.replica_directory_id = options_.directory_id;
     partition.high_watermark = ask.high_watermark;
-    const Instant deadline = ports_.clock.now() + wait + options_.request_timeout;
+    const Instant deadline =
+        ports_.clock.now() +
+        (searches ? options_.settings.election_timeout : wait + options_.request_timeout);
     rpc::Connection* connection = fetch_connection_.get();
     auto response = co_await connection->call<wire::FetchResponse>(std::move(request), deadline);
     if (stopped_ || failed_) co_return;

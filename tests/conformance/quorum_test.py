@@ -1,0 +1,322 @@
+"""The metadata quorum of several server processes: elections, fail-over, logs that part and meet
+again, snapshots that are fetched, nodes with one role alone; and Kafka's tools on all of it."""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from conformance.kafka import KafkaReference, free_ports
+from conformance.wire import Closed, Wire
+from pabal.process import ServerProcess
+
+CLUSTER_ID = "PfFqbXW2TlyfGmj5mHU5Og"
+QUORUM_TOOL = "org.apache.kafka.tools.MetadataQuorumCommand"
+DUMP_TOOL = "org.apache.kafka.tools.DumpLogSegments"
+LOG = "__cluster_metadata-0/00000000000000000000.log"
+
+Replica = dict[str, Any]
+
+
+def until(condition: Callable[[], object], seconds: float = 20) -> None:
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end, "it did not come about in time"
+        time.sleep(0.01)
+
+
+@dataclass
+class Nodes:
+    """Nodes of one cluster: the first ones vote, further ones are brokers alone."""
+
+    directory: Path
+    roles: list[str]
+    settings: dict[str, str] = field(default_factory=dict)
+    running: dict[int, ServerProcess] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        ports = free_ports(2 * len(self.roles))
+        self.broker_ports = ports[: len(self.roles)]
+        self.controller_ports = ports[len(self.roles) :]
+
+    @property
+    def voters(self) -> list[int]:
+        return [node for node, role in enumerate(self.roles) if "controller" in role]
+
+    def log_directory(self, node: int) -> Path:
+        return self.directory / str(node)
+
+    def begin(self, node: int, cluster_id: str = CLUSTER_ID) -> None:
+        listeners = []
+        if "broker" in self.roles[node]:
+            listeners.append(f"PLAINTEXT://127.0.0.1:{self.broker_ports[node]}")
+        if "controller" in self.roles[node]:
+            listeners.append(f"CONTROLLER://127.0.0.1:{self.controller_ports[node]}")
+        voters = (f"{voter}@127.0.0.1:{self.controller_ports[voter]}" for voter in self.voters)
+        properties = {
+            "process.roles": self.roles[node],
+            "node.id": str(node),
+            "listeners": ",".join(listeners),
+            "controller.listener.names": "CONTROLLER",
+            "controller.quorum.voters": ",".join(voters),
+            "log.dirs": str(self.log_directory(node)),
+            **self.settings,
+        }
+        self.running[node] = ServerProcess(properties, cluster_id)
+
+    def start(self, *nodes: int) -> None:
+        for node in nodes:
+            self.begin(node)
+        for node in nodes:
+            self.running[node].wait(30)
+
+    def kill(self, node: int) -> None:
+        self.running.pop(node).kill()
+
+    def stop(self, *nodes: int) -> None:
+        for node in nodes:
+            self.running.pop(node).stop(30)
+
+    def partition(self, voter: int) -> Replica:
+        """What a voter says about the quorum; only its leader knows more than an error."""
+        topics = [{"topic_name": "__cluster_metadata", "partitions": [{"partition_index": 0}]}]
+        with Wire(self.controller_ports[voter], timeout=5) as wire:
+            answer = wire.ask("describe_quorum", 2, topics=topics)
+        partition: Replica = answer["topics"][0]["partitions"][0]
+        return partition
+
+    def described(self) -> Replica | None:
+        """What the leader says, once there is one."""
+        for voter in self.voters:
+            if voter not in self.running:
+                continue
+            try:
+                partition = self.partition(voter)
+            except (OSError, Closed):
+                continue
+            if partition["error_code"] == "none":
+                return partition
+        return None
+
+    def leader(self) -> int:
+        until(self.described)
+        described = self.described()
+        assert described is not None
+        return int(described["leader_id"])
+
+    def everybody_caught_up(self) -> bool:
+        quorum = self.described()
+        if quorum is None:
+            return False
+        replicas = quorum["current_voters"] + quorum["observers"]
+        ends = {replica["replica_id"]: replica["log_end_offset"] for replica in replicas}
+        return all(ends.get(node) == quorum["high_watermark"] for node in self.running)
+
+    def create(self, name: str, node: int, replicas: int = 1) -> None:
+        topic = {"name": name, "num_partitions": 1, "replication_factor": replicas}
+        with Wire(self.broker_ports[node]) as wire:
+            answer = wire.ask("create_topics", 7, topics=[topic], timeout=10_000)
+        assert [topic["error_code"] for topic in answer["topics"]] == ["none"], answer
+
+    def topics(self, node: int) -> set[str]:
+        with Wire(self.broker_ports[node]) as wire:
+            answer = wire.ask("metadata", 12, topics=None)
+        return {topic["name"] for topic in answer["topics"]}
+
+    def log(self, node: int) -> bytes:
+        return (self.log_directory(node) / LOG).read_bytes()
+
+
+@pytest.fixture
+def make_nodes(tmp_path: Path) -> Iterator[Callable[..., Nodes]]:
+    made: list[Nodes] = []
+
+    def make(*roles: str, **settings: str) -> Nodes:
+        made.append(Nodes(tmp_path, list(roles), settings))
+        return made[-1]
+
+    yield make
+    for nodes in made:
+        for process in nodes.running.values():
+            process.kill()
+
+
+BOTH = "broker,controller"
+
+
+def test_one_log_through_deaths_and_orderly_ends(make_nodes: Callable[..., Nodes]) -> None:
+    nodes = make_nodes(BOTH, BOTH, BOTH)
+    nodes.start(0, 1, 2)
+    created = set()
+    for turn in range(4):
+        leader = nodes.leader()
+        nodes.create(f"before-{turn}", leader)
+        if turn % 2 == 0:
+            nodes.kill(leader)
+        else:
+            nodes.stop(leader)
+        successor = nodes.leader()
+        assert successor != leader
+        other = 3 - leader - successor
+        nodes.create(f"after-{turn}", other)
+        created |= {f"before-{turn}", f"after-{turn}"}
+        nodes.start(leader)
+        until(nodes.everybody_caught_up)
+    until(lambda: all(nodes.topics(node) >= created for node in (0, 1, 2)))
+    # The last ones have no majority any more, and can commit nothing.
+    until(nodes.everybody_caught_up)
+    for node in (0, 1, 2):
+        nodes.kill(node)
+    shortest = min((nodes.log(node) for node in (0, 1, 2)), key=len)
+    assert len(shortest) > 1000
+    for node in (0, 1, 2):
+        assert nodes.log(node).startswith(shortest)
+
+
+def test_records_of_a_leader_without_followers_are_cut_off(
+    make_nodes: Callable[..., Nodes],
+) -> None:
+    nodes = make_nodes(BOTH, BOTH, BOTH, **{"controller.quorum.fetch.timeout.ms": "4000"})
+    nodes.start(0, 1, 2)
+    leader = nodes.leader()
+    others = [node for node in (0, 1, 2) if node != leader]
+    nodes.create("kept", leader)
+    for node in others:
+        nodes.running[node].pause()
+
+    def nobody_waits_for_news() -> bool:
+        quorum = nodes.partition(leader)
+        latest = max(
+            replica["last_fetch_timestamp"]
+            for replica in quorum["current_voters"]
+            if replica["replica_id"] != leader
+        )
+        return bool(time.time() * 1000 - latest > 1000)
+
+    until(nobody_waits_for_news)
+    size = len(nodes.log(leader))
+    topic = {"name": "lost", "num_partitions": 1, "replication_factor": 1}
+    with Wire(nodes.broker_ports[leader]) as wire:
+        wire.post("create_topics", 7, topics=[topic], timeout=100)
+        until(lambda: len(nodes.log(leader)) > size)
+    nodes.kill(leader)
+    for node in others:
+        nodes.running[node].resume()
+    assert nodes.leader() in others
+    nodes.create("later", others[0])
+    nodes.start(leader)
+    until(nodes.everybody_caught_up)
+    until(lambda: nodes.topics(leader) >= {"kept", "later"})
+    assert "lost" not in nodes.topics(leader)
+    assert "the metadata log is cut off" in nodes.running[leader].log_tail()
+    # It starts again with what is left.
+    nodes.kill(leader)
+    nodes.start(leader)
+    assert nodes.topics(leader) >= {"kept", "later"}
+
+
+def test_a_node_that_was_away_fetches_the_snapshot(make_nodes: Callable[..., Nodes]) -> None:
+    every = {"metadata.log.max.record.bytes.between.snapshots": "4000"}
+    nodes = make_nodes(BOTH, BOTH, BOTH, **every)
+    nodes.start(0, 1, 2)
+    leader = nodes.leader()
+    away = (leader + 1) % 3
+    nodes.kill(away)
+    names = {f"topic-{number}" for number in range(60)}
+    for name in sorted(names):
+        nodes.create(name, leader)
+
+    def snapshots(node: int) -> list[Path]:
+        return list((nodes.log_directory(node) / "__cluster_metadata-0").glob("*.checkpoint"))
+
+    until(lambda: snapshots(leader))
+    nodes.start(away)
+    until(nodes.everybody_caught_up)
+    assert nodes.topics(away) >= names
+    assert "metadata snapshot fetched" in nodes.running[away].log_tail(100_000)
+    # It can lead with what it fetched.
+    for node in (leader, 3 - leader - away):
+        nodes.stop(node)
+    nodes.start(leader)
+    nodes.create("after-all", away)
+
+
+def test_no_majority_no_answer_and_full_recovery(make_nodes: Callable[..., Nodes]) -> None:
+    nodes = make_nodes(BOTH, BOTH, BOTH)
+    nodes.start(0, 1, 2)
+    leader = nodes.leader()
+    others = [node for node in (0, 1, 2) if node != leader]
+    for node in others:
+        nodes.kill(node)
+    topic = {"name": "orders", "num_partitions": 1, "replication_factor": 1}
+    with Wire(nodes.broker_ports[leader]) as wire:
+        answer = wire.ask("create_topics", 7, topics=[topic], timeout=100)
+    assert answer["topics"][0]["error_code"] in ("request_timed_out", "not_controller")
+    until(lambda: nodes.partition(leader)["error_code"] != "none")
+    assert "orders" not in nodes.topics(leader)
+    nodes.start(others[0])
+    nodes.create("orders-2", leader)
+    nodes.start(others[1])
+    until(nodes.everybody_caught_up)
+
+
+def test_a_node_of_another_cluster_is_refused(make_nodes: Callable[..., Nodes]) -> None:
+    nodes = make_nodes(BOTH, BOTH, BOTH)
+    nodes.begin(0)
+    nodes.begin(1)
+    nodes.begin(2, cluster_id="AnotherClusterAnother1")
+    stranger = nodes.running.pop(2)
+    try:
+        for node in (0, 1):
+            nodes.running[node].wait(30)
+        nodes.create("orders", 0)
+        assert nodes.leader() in (0, 1)
+    finally:
+        stranger.kill()
+
+
+@pytest.mark.reference
+def test_roles_apart_as_kafkas_tools_see_them(
+    make_nodes: Callable[..., Nodes], kafka: KafkaReference
+) -> None:
+    nodes = make_nodes("controller", "controller", "controller", "broker", "broker")
+    nodes.start(0, 1, 2, 3, 4)
+    nodes.create("orders", 4, replicas=2)
+    until(nodes.everybody_caught_up)
+
+    def tool(class_name: str, *arguments: str) -> str:
+        ended = kafka.tool(class_name, *arguments)
+        assert ended.returncode == 0, ended.stdout + ended.stderr
+        said: str = ended.stdout
+        return said
+
+    at_broker = ("--bootstrap-server", f"127.0.0.1:{nodes.broker_ports[3]}")
+    at_controller = ("--bootstrap-controller", f"127.0.0.1:{nodes.controller_ports[1]}")
+    leader = nodes.leader()
+    for where in (at_broker, at_controller):
+        status = tool(QUORUM_TOOL, *where, "describe", "--status")
+        assert re.search(rf"LeaderId: +{leader}\n", status)
+        assert len(re.findall(r"CONTROLLER://127\.0\.0\.1", status)) == 3
+        replication = tool(QUORUM_TOOL, *where, "describe", "--replication")
+        standings = re.findall(r"^(\d)\s.*(Leader|Follower|Observer)", replication, re.MULTILINE)
+        assert sorted(standings) == sorted(
+            (str(node), "Observer" if node > 2 else "Leader" if node == leader else "Follower")
+            for node in range(5)
+        )
+    nodes.kill(leader)
+    assert nodes.leader() != leader
+    nodes.create("more", 3, replicas=2)
+    until(nodes.everybody_caught_up)
+    dumps = set()
+    for node in nodes.running:
+        path = str(nodes.log_directory(node) / LOG)
+        dump = tool(DUMP_TOOL, "--cluster-metadata-decoder", "--files", path)
+        assert "LeaderChange" in dump and '"name":"more"' in dump
+        dumps.add(re.sub(r"^Dumping .*", "", dump))
+    assert len(dumps) == 1
