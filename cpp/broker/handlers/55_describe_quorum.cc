@@ -1,5 +1,5 @@
-// DescribeQuorum: who votes and who follows in the metadata quorum, and how far they are. The leader
-// knows; a broker asks it for its client.
+// DescribeQuorum: who votes and who follows in the metadata quorum, and how far they are. The
+// leader knows; a broker asks it for its client.
 //
 // 1     when replicas fetched and were caught up (KIP-836) · 2 directory ids and listeners
 // (KIP-853)
