@@ -8,7 +8,8 @@
 // Everything is appended before the handler first suspends; it suspends only if an acknowledgement
 // has to wait. Deviations: transactions are not served, a request with a transactional id is
 // refused with INVALID_TXN_STATE before anything is written. A partition that a request names twice
-// gets both batches and two answers, where Kafka keeps the second only.
+// gets both batches and two answers, where Kafka keeps the second only. A gap in a sequence is
+// refused once what the log ends with is committed, which proves that nobody else leads meanwhile.
 #include "broker/current_leader.h"
 #include "broker/dispatch.h"
 #include "runtime/partitions.h"
@@ -31,6 +32,7 @@ struct Awaited {
     std::uint32_t reign;
     std::uint32_t topic;
     std::uint32_t index;
+    bool refused = false;  // What is awaited is proof that this broker may refuse.
 };
 
 bool is_required_acks(std::int16_t acks) {
@@ -125,6 +127,15 @@ io::Task<wire::ProduceResponse> handle_produce(Context* context, RequestContext*
             }
             const auto error = partition_response.error_code;
             if (error == ErrorCode::none) continue;
+            if (error == ErrorCode::out_of_order_sequence_number &&
+                partition->high_watermark() < partition->log()->log_end_offset()) {
+                awaited.push_back(
+                    {partition->shared_from_this(), partition->log()->log_end_offset(), false,
+                     partition->reign(), static_cast<std::uint32_t>(response.responses.size() - 1),
+                     static_cast<std::uint32_t>(topic_response.partition_responses.size() - 1),
+                     true});
+                if (message.acks != 0) continue;
+            }
             request->failed(error);
             if (error == ErrorCode::not_leader_or_follower && request->version >= 10) {
                 const auto image = context->image();
@@ -147,13 +158,22 @@ io::Task<wire::ProduceResponse> handle_produce(Context* context, RequestContext*
         const auto deadline =
             context->clock.now() + Duration::milliseconds(std::max(message.timeout_ms, 0));
         for (const auto& each : awaited) {
+            const auto needed = each.refused ? RequiredAcks::all : acks;
             const auto error = co_await each.partition->acknowledged(each.end, each.awaits_flush,
-                                                                     each.reign, acks, deadline);
-            if (error == ErrorCode::none) continue;
-            auto& failed = response.responses[each.topic].partition_responses[each.index];
-            failed.error_code = error;
-            failed.base_offset = Offset(-1);
-            request->failed(error);
+                                                                     each.reign, needed, deadline);
+            auto& told = response.responses[each.topic].partition_responses[each.index];
+            // A gap in the sequence is the producer's fault only if nobody else leads: a leader
+            // that was deposed and has not heard of it misses what its successor took.
+            const bool proven =
+                error == ErrorCode::none || error == ErrorCode::not_enough_replicas_after_append;
+            if (each.refused && !proven) {
+                told.error_message.reset();
+                refuse(&told, error);
+            } else if (!each.refused && error != ErrorCode::none) {
+                told.error_code = error;
+                told.base_offset = Offset(-1);
+            }
+            request->failed(told.error_code);
         }
     }
     co_return response;
