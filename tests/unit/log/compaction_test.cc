@@ -332,6 +332,60 @@ TEST_F(CompactionTest, DamageIsNamedAndNothingIsChanged) {
     for (const auto& [path, content] : disk.files) EXPECT_FALSE(path.ends_with(".cleaned"));
 }
 
+TEST_F(CompactionTest, GapsAreLawfulWhereCompactionWas) {
+    open();
+    for (int i = 0; i < 40; ++i) put("key-" + std::to_string(i % 3), std::to_string(i));
+    ASSERT_TRUE(clean_all().cleaned);
+    const auto left = all();
+    ASSERT_TRUE(log->checkpoint().was_compacted);
+    log.reset();
+    // Now the topic only deletes, and nothing else is known of it.
+    auto config = compacted();
+    config.compacted = false;
+    LogCheckpoint checkpoint;
+    checkpoint.writes_survived = true;
+    EXPECT_FALSE(PartitionLog::open(disk, directory, config, checkpoint, noon).ok());
+    checkpoint.was_compacted = true;
+    log = open_log(disk, config, checkpoint);
+    EXPECT_FALSE(log->repair().has_value());
+    EXPECT_EQ(all(), left);
+    EXPECT_TRUE(log->checkpoint().was_compacted);
+}
+
+TEST_F(CompactionTest, ALostEndOfASegmentIsNoGap) {
+    open();
+    put("key", "first");
+    ASSERT_TRUE(log->flush().ok());
+    auto checkpoint = log->checkpoint();
+    for (int i = 0; i < 20; ++i) put("key", std::to_string(i));
+    ASSERT_GT(log->segment_count(), 2u);
+    log.reset();
+    // The power took the last batch of the first segment, but not what follows.
+    auto& bytes = disk.bytes(directory + "/00000000000000000000.log");
+    record::BatchWalker walker(bytes);
+    std::size_t last = 0;
+    std::int64_t offset = 0;
+    while (true) {
+        const std::size_t position = walker.position();
+        const auto batch = walker.next();
+        if (!batch.ok() || !*batch) break;
+        last = position;
+        offset = (*batch)->base_offset().value();
+    }
+    bytes.resize(last);
+    MemoryDisk before(disk);
+    log = open_log(disk, compacted(), checkpoint);
+    ASSERT_TRUE(log->repair().has_value());
+    EXPECT_EQ(log->log_end_offset(), Offset(offset));
+    log.reset();
+    // Where the machine stayed up nothing can be lost: a follower took it over like this.
+    disk = before;
+    checkpoint.writes_survived = true;
+    log = open_log(disk, compacted(), checkpoint);
+    EXPECT_FALSE(log->repair().has_value());
+    EXPECT_EQ(log->log_end_offset(), Offset(21));
+}
+
 TEST_F(CompactionTest, AnEmptySegmentDoesNotHoldUpRetention) {
     auto config = compacted(150);
     config.retention_deletes = true;
