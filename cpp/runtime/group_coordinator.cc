@@ -291,16 +291,17 @@ io::Task<ErrorCode> GroupCoordinator::written(ActivePointer active, group::Effec
     struct Outcome {
         explicit Outcome(io::Clock& clock) : gate(clock) {}
         io::Gate gate;
+        std::vector<group::Reply> replies;
         ErrorCode error = ErrorCode::none;
         bool known = false;
     };
     auto outcome = std::make_shared<Outcome>(ports_->clock);
-    auto replies = std::make_shared<std::vector<group::Reply>>(std::move(effects.replies));
-    CoordinatorLog::Done done = [this, active, replies, outcome](ErrorCode error) {
+    outcome->replies = std::move(effects.replies);
+    CoordinatorLog::Done done = [this, active, outcome](ErrorCode error) {
         outcome->error = error;
         outcome->known = true;
         outcome->gate.open();
-        answer(replies.get(), error);
+        answer(&outcome->replies, error);
         if (error != ErrorCode::none) reload(active);
     };
     CoordinatorLog::write(active->log, std::move(effects.records), std::move(done));
@@ -482,122 +483,113 @@ io::Task<wire::ConsumerGroupHeartbeatResponse> GroupCoordinator::consumer_heartb
     co_return std::get<wire::ConsumerGroupHeartbeatResponse>(std::move(call.response));
 }
 
+// What most requests are: the machine answers at once, and the answer leaves when everything
+// before it is committed, so that what is told is so. If that fails the error is told alone.
+template <class Request, class Work, class Fail>
+auto GroupCoordinator::ask(std::string group, Request request, Work work, Fail fail)
+    -> io::Task<std::invoke_result_t<Fail, const Request&, ErrorCode>> {
+    ActivePointer active = find(group);
+    if (!active || !active->loaded) {
+        Result<ActivePointer> served = co_await serving(group);
+        if (!served.ok()) co_return fail(request, served.error().code);
+        active = *served;
+    }
+    group::Effects effects;
+    auto response = work(active->machine, request, moment(), &effects);
+    arm(active);
+    ErrorCode error = co_await written(active, std::move(effects));
+    if (error != ErrorCode::none) co_return fail(request, error);
+    co_return response;
+}
+
 io::Task<wire::ConsumerGroupDescribeResponse::DescribedGroup> GroupCoordinator::describe_consumer(
     std::string group) {
-    wire::ConsumerGroupDescribeResponse::DescribedGroup described;
-    described.group_id = group;
-    Result<ActivePointer> active = co_await serving(group);
-    if (!active.ok()) {
-        described.error_code = active.error().code;
-        co_return described;
-    }
-    described = (*active)->machine.describe_consumer(group);
-    group::Effects nothing;
-    ErrorCode error = co_await written(*active, std::move(nothing));
-    if (error != ErrorCode::none) {
-        described = {};
-        described.group_id = group;
+    const auto work = [](group::Shard& machine, const std::string& id, group::Moment,
+                         group::Effects*) { return machine.describe_consumer(id); };
+    const auto fail = [](const std::string& id, ErrorCode error) {
+        wire::ConsumerGroupDescribeResponse::DescribedGroup described;
+        described.group_id = id;
         described.error_code = error;
-    }
-    co_return described;
+        return described;
+    };
+    return ask(group, group, work, fail);
 }
 
 io::Task<wire::LeaveGroupResponse> GroupCoordinator::leave(wire::LeaveGroupRequest request) {
-    wire::LeaveGroupResponse response;
-    Result<ActivePointer> active = co_await serving(request.group_id);
-    if (!active.ok()) {
-        response.error_code = active.error().code;
-        co_return response;
-    }
-    group::Effects effects;
-    response = (*active)->machine.leave(request, moment(), &effects);
-    arm(*active);
-    ErrorCode error = co_await written(*active, std::move(effects));
-    if (error != ErrorCode::none) {
-        response.members.clear();
+    const auto work = [](group::Shard& machine, const wire::LeaveGroupRequest& asked,
+                         group::Moment moment,
+                         group::Effects* effects) { return machine.leave(asked, moment, effects); };
+    const auto fail = [](const wire::LeaveGroupRequest&, ErrorCode error) {
+        wire::LeaveGroupResponse response;
         response.error_code = error;
-    }
-    co_return response;
+        return response;
+    };
+    std::string group = request.group_id;
+    return ask(std::move(group), std::move(request), work, fail);
 }
 
 io::Task<wire::OffsetCommitResponse> GroupCoordinator::commit(wire::OffsetCommitRequest request,
                                                               int version) {
-    wire::OffsetCommitResponse response;
-    Result<ActivePointer> active = co_await serving(request.group_id);
-    ErrorCode error = active.ok() ? ErrorCode::none : active.error().code;
-    group::Effects effects;
-    if (active.ok()) {
-        response = (*active)->machine.commit(request, version, moment(), &effects);
-        error = co_await written(*active, std::move(effects));
-    }
-    if (error == ErrorCode::none) co_return response;
-    response.topics.clear();
-    for (const auto& topic : request.topics) {
-        auto& answered = response.topics.emplace_back();
-        answered.name = topic.name;
-        answered.topic_id = topic.topic_id;
-        for (const auto& partition : topic.partitions)
-            answered.partitions.push_back({partition.partition_index, error});
-    }
-    co_return response;
+    const auto work = [version](group::Shard& machine, const wire::OffsetCommitRequest& asked,
+                                group::Moment moment, group::Effects* effects) {
+        return machine.commit(asked, version, moment, effects);
+    };
+    const auto fail = [](const wire::OffsetCommitRequest& asked, ErrorCode error) {
+        wire::OffsetCommitResponse response;
+        for (const auto& topic : asked.topics) {
+            auto& answered = response.topics.emplace_back();
+            answered.name = topic.name;
+            answered.topic_id = topic.topic_id;
+            for (const auto& partition : topic.partitions)
+                answered.partitions.push_back({partition.partition_index, error});
+        }
+        return response;
+    };
+    std::string group = request.group_id;
+    return ask(std::move(group), std::move(request), work, fail);
 }
 
 io::Task<wire::OffsetFetchResponse::OffsetFetchResponseGroup> GroupCoordinator::fetch(
     wire::OffsetFetchRequest::OffsetFetchRequestGroup request) {
-    wire::OffsetFetchResponse::OffsetFetchResponseGroup response;
-    response.group_id = request.group_id;
-    Result<ActivePointer> active = co_await serving(request.group_id);
-    if (!active.ok()) {
-        response.error_code = active.error().code;
-        co_return response;
-    }
-    response = (*active)->machine.fetch(request);
-    // What is told is committed.
-    group::Effects nothing;
-    ErrorCode error = co_await written(*active, std::move(nothing));
-    if (error != ErrorCode::none) {
-        response.topics.clear();
+    using Request = wire::OffsetFetchRequest::OffsetFetchRequestGroup;
+    const auto work = [](group::Shard& machine, const Request& asked, group::Moment,
+                         group::Effects*) { return machine.fetch(asked); };
+    const auto fail = [](const Request& asked, ErrorCode error) {
+        wire::OffsetFetchResponse::OffsetFetchResponseGroup response;
+        response.group_id = asked.group_id;
         response.error_code = error;
-    }
-    co_return response;
+        return response;
+    };
+    std::string group = request.group_id;
+    return ask(std::move(group), std::move(request), work, fail);
 }
 
 io::Task<wire::OffsetDeleteResponse> GroupCoordinator::delete_offsets(
     wire::OffsetDeleteRequest request) {
-    wire::OffsetDeleteResponse response;
-    Result<ActivePointer> active = co_await serving(request.group_id);
-    if (!active.ok()) {
-        response.error_code = active.error().code;
-        co_return response;
-    }
-    group::Effects effects;
-    response = (*active)->machine.delete_offsets(request, moment(), &effects);
-    ErrorCode error = co_await written(*active, std::move(effects));
-    if (error != ErrorCode::none) {
-        response.topics.clear();
+    const auto work = [](group::Shard& machine, const wire::OffsetDeleteRequest& asked,
+                         group::Moment moment, group::Effects* effects) {
+        return machine.delete_offsets(asked, moment, effects);
+    };
+    const auto fail = [](const wire::OffsetDeleteRequest&, ErrorCode error) {
+        wire::OffsetDeleteResponse response;
         response.error_code = error;
-    }
-    co_return response;
+        return response;
+    };
+    std::string group = request.group_id;
+    return ask(std::move(group), std::move(request), work, fail);
 }
 
 io::Task<wire::DescribeGroupsResponse::DescribedGroup> GroupCoordinator::describe(
     std::string group) {
-    wire::DescribeGroupsResponse::DescribedGroup described;
-    described.group_id = group;
-    Result<ActivePointer> active = co_await serving(group);
-    if (!active.ok()) {
-        described.error_code = active.error().code;
-        co_return described;
-    }
-    described = (*active)->machine.describe(group);
-    group::Effects nothing;
-    ErrorCode error = co_await written(*active, std::move(nothing));
-    if (error != ErrorCode::none) {
-        described = {};
-        described.group_id = group;
+    const auto work = [](group::Shard& machine, const std::string& id, group::Moment,
+                         group::Effects*) { return machine.describe(id); };
+    const auto fail = [](const std::string& id, ErrorCode error) {
+        wire::DescribeGroupsResponse::DescribedGroup described;
+        described.group_id = id;
         described.error_code = error;
-    }
-    co_return described;
+        return described;
+    };
+    return ask(group, group, work, fail);
 }
 
 io::Task<wire::ListGroupsResponse> GroupCoordinator::list() {
@@ -616,12 +608,10 @@ io::Task<wire::ListGroupsResponse> GroupCoordinator::list() {
 }
 
 io::Task<ErrorCode> GroupCoordinator::delete_group(std::string group) {
-    Result<ActivePointer> active = co_await serving(group);
-    if (!active.ok()) co_return active.error().code;
-    group::Effects effects;
-    ErrorCode refused = (*active)->machine.delete_group(group, &effects);
-    ErrorCode error = co_await written(*active, std::move(effects));
-    co_return error != ErrorCode::none ? error : refused;
+    const auto work = [](group::Shard& machine, const std::string& id, group::Moment,
+                         group::Effects* effects) { return machine.delete_group(id, effects); };
+    const auto fail = [](const std::string&, ErrorCode error) { return error; };
+    return ask(group, group, work, fail);
 }
 
 }  // namespace pabal::runtime

@@ -18,6 +18,7 @@
 #include <memory>
 #include <string>
 #include <string_view>
+#include <type_traits>
 #include <unordered_map>
 #include <vector>
 
@@ -102,6 +103,9 @@ private:
     ActivePointer find(std::string_view group) const;
     io::Task<Result<ActivePointer>> serving(std::string group);
     io::Task<ErrorCode> loaded(ActivePointer active);
+    template <class Request, class Work, class Fail>
+    auto ask(std::string group, Request request, Work work, Fail fail)
+        -> io::Task<std::invoke_result_t<Fail, const Request&, ErrorCode>>;
 
     group::Moment moment() const;
     // Writes the records; the answers leave when they are committed.

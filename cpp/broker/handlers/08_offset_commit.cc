@@ -4,6 +4,8 @@
 // (KIP-345) · 9 member epochs (KIP-848) · 10 topic ids (KIP-848)
 //
 // Topics and partitions that do not exist are refused one by one; the others go to the coordinator.
+#include <utility>
+
 #include "broker/dispatch.h"
 #include "metadata/cluster_image.h"
 #include "runtime/group_coordinator.h"
@@ -19,18 +21,19 @@ constexpr int first_version_with_ids = 10;
 io::Task<wire::OffsetCommitResponse> handle_offset_commit(Context* context, RequestContext* request,
                                                           wire::OffsetCommitRequest message) {
     wire::OffsetCommitResponse response;
-    wire::OffsetCommitRequest known = message;
-    known.topics.clear();
+    const auto topics = std::exchange(message.topics, {});
+    wire::OffsetCommitRequest known = std::move(message);
     // Where each partition's answer stands: with the coordinator's, or here already.
     auto image = context->image();
     const bool by_id = request->version >= first_version_with_ids;
-    for (auto& asked : message.topics) {
+    known.topics.reserve(topics.size());
+    for (const auto& asked : topics) {
         auto topic = by_id ? image->topic(asked.topic_id) : image->topic(asked.name);
         auto& answered = response.topics.emplace_back();
         answered.name = asked.name;
         answered.topic_id = asked.topic_id;
         wire::OffsetCommitRequest::OffsetCommitRequestTopic found;
-        for (auto& partition : asked.partitions) {
+        for (const auto& partition : asked.partitions) {
             ErrorCode error = ErrorCode::none;
             if (!topic) {
                 error = by_id ? ErrorCode::unknown_topic_id : ErrorCode::unknown_topic_or_partition;
@@ -38,7 +41,7 @@ io::Task<wire::OffsetCommitResponse> handle_offset_commit(Context* context, Requ
                 error = ErrorCode::unknown_topic_or_partition;
             }
             answered.partitions.push_back({partition.partition_index, error});
-            if (error == ErrorCode::none) found.partitions.push_back(std::move(partition));
+            if (error == ErrorCode::none) found.partitions.push_back(partition);
         }
         if (found.partitions.empty()) continue;
         found.name = topic->name;
