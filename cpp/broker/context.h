@@ -19,6 +19,7 @@ class ClusterImage;
 namespace pabal::runtime {
 class Controller;
 class ControllerLink;
+class Fetchers;
 class GroupCoordinator;
 class Partitions;
 class Quorum;
@@ -48,6 +49,7 @@ struct Context {
     runtime::ControllerLink* link = nullptr;  // Null where a test needs none.
     Dispatch* dispatch = nullptr;             // For requests inside of others; set once it is made.
     runtime::Quorum* quorum = nullptr;        // Null where a test needs none.
+    runtime::Fetchers* fetchers = nullptr;    // Null where a test needs none.
 
     // What this broker knows of the cluster: everything committed that it has applied. Never null.
     std::shared_ptr<const metadata::ClusterImage> image() const;
