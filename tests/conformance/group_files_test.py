@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import re
 import time
+from pathlib import Path
 
 from confluent_kafka import (
     Consumer,
     ConsumerGroupState,
+    KafkaError,
     KafkaException,
     Producer,
     TopicPartition,
 )
-from confluent_kafka.admin import AdminClient, NewTopic
+from confluent_kafka.admin import AdminClient, ConsumerGroupDescription, NewTopic
 
 from conformance.kafka import KafkaReference
 from pabal.process import ServerProcess
@@ -19,9 +22,40 @@ from pabal.process import ServerProcess
 PARTITIONS = 4
 COUNT = 40
 PATIENCE = 30.0
+COORDINATOR_COMES = {
+    KafkaError.NOT_COORDINATOR,
+    KafkaError.COORDINATOR_NOT_AVAILABLE,
+    KafkaError.COORDINATOR_LOAD_IN_PROGRESS,
+}
 
 
-def reader(servers: str, group: str, protocol: str) -> Consumer:
+def describe(admin: AdminClient, group: str) -> ConsumerGroupDescription:
+    """A group, once its coordinator has loaded it."""
+    deadline = time.monotonic() + PATIENCE
+    while True:
+        try:
+            return admin.describe_consumer_groups([group])[group].result(PATIENCE)
+        except KafkaException as error:
+            assert error.args[0].code() in COORDINATOR_COMES, error
+            assert time.monotonic() < deadline, error
+        time.sleep(0.05)
+
+
+def group_epochs(kafka: KafkaReference, log_dir: Path) -> dict[str, int]:
+    """The newest epoch of each group of the consumer protocol, as Kafka reads its log."""
+    files = [str(path) for path in log_dir.glob("__consumer_offsets-*/*.log")]
+    dumped = kafka.tool(
+        "org.apache.kafka.tools.DumpLogSegments",
+        *("--deep-iteration", "--print-data-log", "--offsets-decoder"),
+        *("--files", ",".join(path for path in files if Path(path).stat().st_size > 0)),
+    )
+    found = re.findall(
+        r'"type":"3","data":\{"groupId":"([^"]*)"\}\} payload: .*"epoch":(\d+)', dumped.stdout
+    )
+    return {group: int(epoch) for group, epoch in found}
+
+
+def reader(servers: str, group: str, protocol: str, topic: str = "read") -> Consumer:
     """A member that has read everything and committed it."""
     member = Consumer(
         {
@@ -32,7 +66,7 @@ def reader(servers: str, group: str, protocol: str) -> Consumer:
             "enable.auto.commit": False,
         }
     )
-    member.subscribe(["read"])
+    member.subscribe([topic])
     for _ in range(COUNT):
         message = member.poll(PATIENCE)
         assert message is not None and message.error() is None
@@ -74,7 +108,7 @@ def test_positions_and_members_survive_the_change_from_kafka_to_pabal(
                 other.close()
                 assert [place.offset for place in found] == [COUNT // PARTITIONS] * PARTITIONS
             admin = AdminClient({"bootstrap.servers": servers})
-            described = admin.describe_consumer_groups(["consumer"])["consumer"].result(PATIENCE)
+            described = describe(admin, "consumer")
             assert described.state == ConsumerGroupState.STABLE
             assert len(described.members) == 1
             # The member goes on where it was: it has its partitions, and may commit.
@@ -92,6 +126,27 @@ def test_positions_and_members_survive_the_change_from_kafka_to_pabal(
                     # It may not have found its coordinator again yet.
                     assert error.args[0].retriable(), error
             assert [place.error for place in committed] == [None]
+            # Members that came while pabal served, by a pattern too.
+            newcomer = reader(servers, "newcomers", "consumer", "^re.d$")
         finally:
-            member.close()
             server.stop(PATIENCE)
+        try:
+            # Kafka takes its directory back and sees no change: nobody has to join again.
+            epochs = group_epochs(kafka, broker.log_dir)
+            assert {"consumer", "newcomers"} <= set(epochs)
+            broker.start()
+            admin = AdminClient({"bootstrap.servers": servers})
+            for group, held in (("consumer", member), ("newcomers", newcomer)):
+                described = describe(admin, group)
+                assert described.state == ConsumerGroupState.STABLE
+                assert len(described.members) == 1
+                until = time.monotonic() + 2
+                while time.monotonic() < until:
+                    held.poll(0.1)
+                assert len(held.assignment()) == PARTITIONS
+            broker.stop()
+            assert group_epochs(kafka, broker.log_dir) == epochs
+        finally:
+            broker.kill()
+            member.close()
+            newcomer.close()
