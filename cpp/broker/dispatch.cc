@@ -53,6 +53,7 @@
 #include "wire/sync_group.h"
 #include "wire/unregister_broker.h"
 #include "wire/update_features.h"
+#include "wire/update_raft_voter.h"
 #include "wire/vote.h"
 #include "wire/writer.h"
 

@@ -39,6 +39,8 @@ struct FetchRequest;
 struct FetchResponse;
 struct FetchSnapshotRequest;
 struct FetchSnapshotResponse;
+struct UpdateRaftVoterRequest;
+struct UpdateRaftVoterResponse;
 struct VoteRequest;
 struct VoteResponse;
 }  // namespace pabal::wire
@@ -147,6 +149,9 @@ public:
     io::Task<wire::FetchResponse> fetch(wire::FetchRequest request, int version);
     io::Task<wire::FetchSnapshotResponse> fetch_snapshot(wire::FetchSnapshotRequest request,
                                                          int version);
+    // Where voters are static the configuration says where they are: it is only told whether this
+    // is the leader, and the other one of the voters (KIP-853).
+    wire::UpdateRaftVoterResponse update_voter(const wire::UpdateRaftVoterRequest& request) const;
     // Answered by the leader alone; elsewhere the partition says NOT_LEADER_OR_FOLLOWER.
     wire::DescribeQuorumResponse describe(const wire::DescribeQuorumRequest& request) const;
 

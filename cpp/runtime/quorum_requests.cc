@@ -12,6 +12,7 @@
 #include "wire/end_quorum_epoch.h"
 #include "wire/fetch.h"
 #include "wire/fetch_snapshot.h"
+#include "wire/update_raft_voter.h"
 #include "wire/vote.h"
 
 namespace pabal::runtime {
@@ -285,6 +286,29 @@ io::Task<wire::FetchSnapshotResponse> Quorum::fetch_snapshot(wire::FetchSnapshot
 }
 
 // --------------------------------------------------------------------------------------- describe
+
+wire::UpdateRaftVoterResponse Quorum::update_voter(
+    const wire::UpdateRaftVoterRequest& request) const {
+    wire::UpdateRaftVoterResponse response;
+    response.error_code = refuse_cluster(request.cluster_id);
+    if (response.error_code != ErrorCode::none) return response;
+    if (request.current_leader_epoch < epoch()) {
+        response.error_code = ErrorCode::fenced_leader_epoch;
+    } else if (request.current_leader_epoch > epoch()) {
+        response.error_code = ErrorCode::unknown_leader_epoch;
+    } else if (!is_leader()) {
+        response.error_code = ErrorCode::not_leader_or_follower;
+    } else if (!machine_.is_voter(request.voter_id)) {
+        response.error_code = ErrorCode::voter_not_found;
+    }
+    response.current_leader.leader_id = leader();
+    response.current_leader.leader_epoch = epoch();
+    if (const auto address = address_of(leader())) {
+        response.current_leader.host = address->host;
+        response.current_leader.port = address->port;
+    }
+    return response;
+}
 
 wire::DescribeQuorumResponse Quorum::describe(const wire::DescribeQuorumRequest& request) const {
     wire::DescribeQuorumResponse response;

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import shutil
@@ -10,7 +11,7 @@ import socket
 import subprocess
 import tempfile
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 VERSION = "4.3.0"
@@ -233,6 +234,38 @@ class KafkaBroker:
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+
+@contextlib.contextmanager
+def kafka_node(
+    kafka: KafkaReference, properties: Mapping[str, str], cluster_id: str
+) -> Iterator[subprocess.Popen[bytes]]:
+    """Run a node of a cluster to which others belong, with a directory of its own."""
+    with tempfile.TemporaryDirectory(prefix="pabal-kafka-") as name:
+        directory = Path(name)
+        file = directory / "server.properties"
+        settings = {**properties, "log.dirs": str(directory / "data")}
+        file.write_text("".join(f"{key}={value}\n" for key, value in settings.items()))
+        formatted = kafka.tool(
+            "kafka.tools.StorageTool",
+            *("format", "--cluster-id", cluster_id, "--config", str(file)),
+        )
+        if formatted.returncode != 0:
+            raise KafkaMissing(f"Kafka cannot format: {formatted.stdout}{formatted.stderr}")
+        logging = directory / "log4j2.properties"
+        logging.write_text(LOGGING.format(file=directory / "server.log", level="info"))
+        process = subprocess.Popen(
+            [*kafka._command("256m", logging), "kafka.Kafka", str(file)],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            start_new_session=True,
+        )
+        try:
+            yield process
+        finally:
+            process.kill()
+            process.wait(60)
 
 
 def wait_until_served(port: int, process: subprocess.Popen[bytes], timeout: float) -> None:

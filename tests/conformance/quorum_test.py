@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from conformance.kafka import KafkaReference, free_ports
+from conformance.kafka import KafkaReference, free_ports, kafka_node
 from conformance.wire import Closed, Wire
 from pabal.process import ServerProcess
 
@@ -320,3 +320,45 @@ def test_roles_apart_as_kafkas_tools_see_them(
         assert "LeaderChange" in dump and '"name":"more"' in dump
         dumps.add(re.sub(r"^Dumping .*", "", dump))
     assert len(dumps) == 1
+
+
+@pytest.mark.reference
+def test_a_controller_of_kafka_votes_follows_and_leads(
+    make_nodes: Callable[..., Nodes], kafka: KafkaReference
+) -> None:
+    nodes = make_nodes(BOTH, BOTH, "controller")
+    nodes.start(0, 1)
+    leader = nodes.leader()
+    nodes.create("orders", leader)
+    voters = (f"{voter}@127.0.0.1:{nodes.controller_ports[voter]}" for voter in nodes.voters)
+    properties = {
+        "process.roles": "controller",
+        "node.id": "2",
+        "listeners": f"CONTROLLER://127.0.0.1:{nodes.controller_ports[2]}",
+        "controller.listener.names": "CONTROLLER",
+        "controller.quorum.voters": ",".join(voters),
+    }
+    with kafka_node(kafka, properties, CLUSTER_ID):
+
+        def kafka_caught_up() -> bool:
+            quorum = nodes.partition(leader)
+            ends = {each["replica_id"]: each["log_end_offset"] for each in quorum["current_voters"]}
+            return bool(ends[2] == quorum["high_watermark"])
+
+        until(kafka_caught_up, 60)
+        other = 1 - leader
+        nodes.kill(leader)
+
+        def successor() -> int | None:
+            for voter in (other, 2):
+                partition = nodes.partition(voter)
+                if partition["error_code"] == "none":
+                    return int(partition["leader_id"])
+            return None
+
+        until(lambda: successor() is not None)
+        # Kafka's controller waits for the session of a dead broker, ours knows at once.
+        nodes.create("more", other)
+        assert nodes.topics(other) >= {"orders", "more"}
+        nodes.start(leader)
+        until(lambda: nodes.topics(leader) >= {"orders", "more"}, 60)
