@@ -73,25 +73,25 @@ def exchange(port: int, batches: list[bytes], replies_each: int) -> None:
         selector.register(stream, selectors.EVENT_READ | selectors.EVENT_WRITE)
     while left:
         for key, events in selector.select(PATIENCE_SECONDS):
-            stream = key.fileobj
-            assert isinstance(stream, socket.socket)
-            to_send, replies, rest = left[stream]
+            peer = key.fileobj
+            assert isinstance(peer, socket.socket)
+            to_send, replies, rest = left[peer]
             if events & selectors.EVENT_WRITE:
                 with contextlib.suppress(BlockingIOError):
-                    to_send = to_send[stream.send(to_send) :]
+                    to_send = to_send[peer.send(to_send) :]
                 if not to_send:
-                    selector.modify(stream, selectors.EVENT_READ)
+                    selector.modify(peer, selectors.EVENT_READ)
             if events & selectors.EVENT_READ:
-                rest += stream.recv(1 << 16)
+                rest += peer.recv(1 << 16)
                 size = 4 + struct.unpack(">i", rest[:4])[0]
                 whole = len(rest) // size  # All replies are alike.
                 replies -= whole
                 rest = rest[whole * size :]
-            left[stream] = (to_send, replies, rest)
+            left[peer] = (to_send, replies, rest)
             if replies == 0:
-                selector.unregister(stream)
-                stream.close()
-                del left[stream]
+                selector.unregister(peer)
+                peer.close()
+                del left[peer]
 
 
 def measure_commits(report: Report, server: Server) -> None:
