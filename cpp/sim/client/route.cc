@@ -58,8 +58,12 @@ io::Task<WireClient*> Route::to_leader(Partition partition) {
         const Partition place{partition.topic, told.partition_index.value()};
         if (!is_known(told.leader_id)) continue;
         const Leader leader{told.leader_id, told.leader_epoch};
-        leaders_[place] = leader;
         told_(place, leader);
+        // A broker that is cut off tells of a leader from before (KIP-320).
+        auto& newest = newest_.try_emplace(place, leader.epoch).first->second;
+        if (leader.epoch < newest) continue;
+        newest = leader.epoch;
+        leaders_[place] = leader;
     }
     const auto found = leaders_.find(partition);
     co_return found == leaders_.end() ? nullptr : &broker(found->second.broker);

@@ -58,6 +58,7 @@ private:
     std::function<void(const Partition&, Leader)> told_;
     std::size_t current_ = 0;
     std::map<Partition, Leader> leaders_;
+    std::map<Partition, LeaderEpoch> newest_;  // Of all that was told, forgotten or not.
     std::map<std::string, BrokerId> coordinators_;
 };
 
