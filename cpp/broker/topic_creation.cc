@@ -72,10 +72,9 @@ wire::CreateTopicsRequest TopicCreation::request_for(const std::vector<std::stri
             static_cast<std::int32_t>(config_->integer("offsets.topic.num.partitions"));
         auto replicas = config_->integer("offsets.topic.replication.factor");
         if (!config_->is_set("offsets.topic.replication.factor")) {
-            // A single broker serves groups too.
-            std::int64_t brokers = 0;
-            for (const auto& [id, broker] : link_->image()->brokers())
-                brokers += broker.fenced ? 0 : 1;
+            // A single broker serves groups too. Those that are down just now count: their
+            // replicas wait for them.
+            const auto brokers = static_cast<std::int64_t>(link_->image()->brokers().size());
             replicas = std::clamp<std::int64_t>(brokers, 1, replicas);
         }
         topic.replication_factor = static_cast<std::int16_t>(replicas);

@@ -94,7 +94,8 @@ io::Task<Status> BrokerLifecycle::register_broker() {
     const Instant give_up = clock_->now() + Duration::milliseconds(patience_ms);
     while (!stopped_) {
         wire::BrokerRegistrationRequest request = registration();
-        const Instant deadline = clock_->now() + Duration::seconds(10);
+        Instant deadline = clock_->now() + Duration::seconds(10);
+        if (epoch_ == BrokerEpoch(-1)) deadline = std::min(deadline, give_up);
         auto response =
             co_await link_->call<wire::BrokerRegistrationResponse>(std::move(request), deadline);
         if (response.ok() && response->error_code == ErrorCode::none) {
@@ -132,10 +133,11 @@ io::Task<Status> BrokerLifecycle::register_broker() {
                 co_return Error{code, "another process with node.id " + id +
                                           " belongs to the cluster and is alive: end that one, or "
                                           "give this one another node.id"};
-            co_return Error{code,
-                            "no active controller took the registration of broker " + id +
-                                " within initial.broker.registration.timeout.ms; start a majority "
-                                "of the controllers, and see that this node reaches them"};
+            co_return Error{
+                code, "no active controller took the registration of broker " + id +
+                          " within initial.broker.registration.timeout.ms; start a majority "
+                          "of the controllers, and see that this node reaches them and that its "
+                          "directories belong to their cluster"};
         }
         co_await pause(registration_pause);
     }

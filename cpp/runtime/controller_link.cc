@@ -94,6 +94,15 @@ io::Task<Status> ControllerLink::wait_for_controller(Instant deadline) {
     co_return Status();
 }
 
+io::Task<void> ControllerLink::news(Instant deadline) {
+    if (stopped_ || clock_->now() >= deadline) co_return;
+    Waiter waiter(*clock_);
+    waiters_.push_back(&waiter);
+    auto opened = co_await waiter.gate.opened(deadline);
+    static_cast<void>(opened);
+    std::erase(waiters_, &waiter);
+}
+
 io::Task<void> ControllerLink::applied(io::Address address, Instant deadline) {
     const Instant until = std::min(deadline, clock_->now() + patience);
     wire::DescribeQuorumRequest request;
@@ -106,11 +115,7 @@ io::Task<void> ControllerLink::applied(io::Address address, Instant deadline) {
         co_return;
     const Offset committed = described->topics[0].partitions[0].high_watermark;
     while (!stopped_ && publisher_->image()->offset() + 1 < committed && clock_->now() < until) {
-        Waiter waiter(*clock_);
-        waiters_.push_back(&waiter);
-        auto opened = co_await waiter.gate.opened(until);
-        static_cast<void>(opened);
-        std::erase(waiters_, &waiter);
+        co_await news(until);
     }
 }
 

@@ -132,6 +132,9 @@ public:
     // What is committed and applied here; never null.
     const ImagePointer& image() const { return publisher_->image(); }
 
+    // Ends with the next news of the metadata log or of its leader, at the latest at `deadline`.
+    io::Task<void> news(Instant deadline);
+
     // Ends all waits with an error; calls over the network end with the peers.
     void stop();
 

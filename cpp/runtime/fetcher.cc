@@ -166,6 +166,7 @@ io::Task<void> Fetcher::run() {
             const bool sent = co_await send_fetch();
             sending_ = false;
             if (!sent && in_flight_.empty()) {
+                lost_since_ = ports_->clock.now();
                 const std::string why = "its connection is lost";
                 co_await disconnect(why);
                 continue;
@@ -190,6 +191,7 @@ io::Task<void> Fetcher::run() {
         if (stopping_) break;
         in_flight_.pop_front();
         if (!response.ok()) {
+            lost_since_ = ports_->clock.now();
             const std::string why = response.error().message;
             co_await disconnect(why);
             continue;
@@ -236,6 +238,7 @@ io::Task<bool> Fetcher::connect() {
         co_return false;
     }
     unreachable_told_ = false;
+    lost_since_.reset();
     connect_back_off_ = Duration();
     connection_ = std::move(*opened);
     sessionless_ = false;

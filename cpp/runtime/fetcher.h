@@ -57,6 +57,8 @@ public:
     // The metadata has news of the leader: it may be reached now, or elsewhere.
     void leader_changed();
     std::size_t partition_count() const { return followed_.size(); }
+    // When the connection to the leader broke, if there is no other since then.
+    std::optional<Instant> lost_since() const { return lost_since_; }
 
     // Ends when nothing is under way any more; a killed one resets its connection.
     io::Task<void> stop(bool killed);
@@ -138,6 +140,7 @@ private:
     std::size_t session_size_ = 0;
     bool sessionless_ = false;   // The leader gives none.
     bool session_lost_ = false;  // Answers that are still under way say nothing.
+    std::optional<Instant> lost_since_;
     Duration connect_back_off_;
     bool unreachable_told_ = false;
 

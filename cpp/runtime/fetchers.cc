@@ -85,6 +85,15 @@ void Fetchers::withdraw(const TopicPartition& id) {
     assigned_.erase(found);
 }
 
+std::set<BrokerId> Fetchers::lost_leaders(Instant since) const {
+    std::set<BrokerId> lost;
+    for (const auto& [key, fetcher] : fetchers_) {
+        const auto when = fetcher->lost_since();
+        if (when && *when >= since) lost.insert(key.first);
+    }
+    return lost;
+}
+
 io::Task<void> Fetchers::end(bool killed) {
     stopping_ = true;
     for (auto& [key, fetcher] : fetchers_) {

@@ -5,9 +5,11 @@
 #include <cstdint>
 #include <map>
 #include <memory>
+#include <set>
 #include <utility>
 
 #include "base/ids.h"
+#include "base/time.h"
 #include "io/task.h"
 #include "metadata/cluster_delta.h"
 #include "runtime/fetcher.h"
@@ -25,6 +27,9 @@ public:
 
     // What Partitions::apply has just applied.
     void apply(const metadata::ClusterDelta& delta);
+
+    // Leaders whose connection broke after `since` and is not there again: they may be dead.
+    std::set<BrokerId> lost_leaders(Instant since) const;
 
     // Before Partitions stop; ends when nothing is under way any more.
     io::Task<void> stop();

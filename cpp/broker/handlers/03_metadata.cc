@@ -9,17 +9,25 @@
 // (KIP-1102)
 //
 // Deviation: Kafka answers UNKNOWN_TOPIC_OR_PARTITION while it creates a topic that was asked for,
-// and the client asks again; here the answer waits until the topic is there, at most a second.
+// and the client asks again; here the answer waits until the topic is there, at most a second. A
+// client that has just lost a leader asks at once who leads now, and again after seconds if it
+// hears of the same leader: where this broker, which follows that leader, has lost it too, the
+// answer waits for the next one, at most a quarter of a second.
 #include <algorithm>
 #include <set>
 #include <string>
+#include <utility>
 
+#include "base/probe.h"
 #include "broker/cluster_view.h"
 #include "broker/dispatch.h"
 #include "broker/operations.h"
 #include "broker/topic_creation.h"
 #include "controller/topic_name.h"
+#include "io/gate.h"
 #include "metadata/broker_config.h"
+#include "runtime/controller_link.h"
+#include "runtime/fetchers.h"
 #include "wire/metadata.h"
 
 namespace pabal::broker {
@@ -67,6 +75,42 @@ Topic failed_topic(std::optional<std::string> name, TopicId id, ErrorCode error)
     topic.name = std::move(name);
     topic.topic_id = id;
     return topic;
+}
+
+constexpr Duration succession = Duration::milliseconds(250);
+// Who asks again may have lost a leader in this very moment, before this broker has noticed.
+constexpr Duration notice = Duration::milliseconds(2);
+
+bool await_a_leader(const metadata::TopicImage* topic, const std::set<BrokerId>& lost) {
+    return topic && std::any_of(topic->partitions.begin(), topic->partitions.end(),
+                                [&](const metadata::PartitionImage& partition) {
+                                    return lost.contains(partition.leader) &&
+                                           partition.isr.size() > 1;
+                                });
+}
+
+io::Task<void> await_successors(Context* context, const std::vector<std::string>* names,
+                                const std::vector<TopicId>* ids) {
+    io::Sleep pause(context->clock, context->clock.now() + notice);
+    co_await pause;
+    const Instant deadline = context->clock.now() + succession;
+    while (context->clock.now() < deadline) {
+        const std::set<BrokerId> lost =
+            context->fetchers->lost_leaders(deadline + Duration::milliseconds(-500));
+        if (lost.empty()) break;
+        auto image = context->image();
+        const bool some = std::any_of(names->begin(), names->end(),
+                                      [&](const std::string& name) {
+                                          return await_a_leader(image->topic(name).get(), lost);
+                                      }) ||
+                          std::any_of(ids->begin(), ids->end(), [&](const TopicId& id) {
+                              return await_a_leader(image->topic(id).get(), lost);
+                          });
+        if (!some) break;
+        image.reset();
+        REACHED("metadata-waits-for-the-next-leader");
+        co_await context->link->news(deadline);
+    }
 }
 
 }  // namespace
@@ -121,6 +165,9 @@ io::Task<wire::MetadataResponse> handle_metadata(Context* context, RequestContex
         }
     }
 
+    const bool again = std::exchange(request->peer->asked_metadata, true);
+    if (again && context->fetchers && context->link && context->image()->brokers().size() > 1)
+        co_await await_successors(context, &names, &ids);
     auto image = context->image();
     ClusterView view(*image, request->peer->listener_name);
     for (const metadata::BrokerImage* broker : view.reachable_brokers()) {
