@@ -29,8 +29,11 @@ IoStatus PartitionLog::truncate_to(Offset offset) {
 
     log.log_end = end;
     log.log_start = std::min(log.log_start, end);
-    log.recovery_point = std::min(log.recovery_point, end);
-    if (log.standing && log.standing->end_offset > end) log.standing.reset();
+    // That the file is shorter is known to the disk with the next flush only, which therefore begins
+    // at this segment, even if what comes now goes to another: else what was cut could be back after
+    // a loss of power, below what was promised since.
+    log.recovery_point = std::min({log.recovery_point, end, active.base()});
+    log.standing.reset();
     if (log.epochs.truncate_from_end(end)) PABAL_TRY(log.write_epochs());
     if (!log.producers) return log.remove_snapshots_above(end);
     log.producers_dirty = true;

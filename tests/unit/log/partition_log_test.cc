@@ -288,7 +288,8 @@ TEST(PartitionLogTest, TruncationTakesEverythingBackTogether) {
     EXPECT_EQ(log->log_end_offset(), Offset(40));
     ASSERT_TRUE(log->truncate_to(Offset(23)).ok());
     EXPECT_EQ(log->log_end_offset(), Offset(22)) << "a batch goes as a whole";
-    EXPECT_EQ(log->recovery_point(), Offset(22));
+    // That the segment is shorter is not on disk yet.
+    EXPECT_EQ(log->recovery_point(), Offset(20));
     EXPECT_FALSE(log->checkpoint().standing.has_value());
     EXPECT_EQ(log->latest_epoch(), LeaderEpoch(2));
     const auto producers = log->active_producers();
