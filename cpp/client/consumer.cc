@@ -157,7 +157,7 @@ Consumer::Plan Consumer::plan() {
             wake_at(partition.not_before);
             continue;
         }
-        plan.fetches[from].push_back({name, &partition, partition.version, partition.fetch_offset,
+        plan.fetches[from].push_back({name, place, partition.version, partition.fetch_offset,
                                       known->leader_epoch, topic->id});
     }
     if (metadata && !records_->assigned(lock).empty()) want_metadata();
@@ -203,7 +203,7 @@ io::Task<void> Consumer::fetch_from(Node* node) {
         }
         ++node->failures;
         node->not_before = clock_.now() + backoff(node->failures);
-        for (const Wanted& one : wanted) moved_away(one.partition, one.version);
+        for (const Wanted& one : wanted) moved_away(one.partition.get(), one.version);
         want_metadata();
         wake_at(node->not_before);
         break;
@@ -374,7 +374,7 @@ void Consumer::take_partition(Node* node, wire::FetchResponse::PartitionData& da
         }
     }
     if (!batches.empty()) {
-        records_->deliver(wanted.partition, wanted.version, std::move(batches));
+        records_->deliver(wanted.partition.get(), wanted.version, std::move(batches));
     }
 }
 

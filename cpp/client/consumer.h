@@ -94,7 +94,7 @@ private:
     };
     struct Wanted {
         NamedPartition name;
-        Assigned* partition = nullptr;
+        std::shared_ptr<Assigned> partition;
         std::uint64_t version = 0;
         std::int64_t offset = 0;
         LeaderEpoch leader_epoch = no_leader_epoch;

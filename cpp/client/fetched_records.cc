@@ -135,7 +135,6 @@ void FetchedRecords::assign(const std::vector<NamedPartition>& partitions, std::
             continue;
         }
         ++at->second->version;
-        left_.push_back(std::move(at->second));
         at = all_.erase(at);
     }
     lock.unlock();
@@ -147,7 +146,7 @@ void FetchedRecords::add(const NamedPartition& partition, std::int64_t position,
     Lock lock(mutex_);
     auto& place = all_[partition];
     if (place) return;
-    place = std::make_unique<Assigned>();
+    place = std::make_shared<Assigned>();
     place->topic = std::make_shared<const std::string>(partition.topic);
     place->partition = partition.partition;
     place->version = 1;
@@ -162,7 +161,6 @@ void FetchedRecords::remove(const NamedPartition& partition) {
     const auto found = all_.find(partition);
     if (found == all_.end()) return;
     ++found->second->version;
-    left_.push_back(std::move(found->second));
     all_.erase(found);
     changed();
 }

@@ -106,7 +106,7 @@ public:
     std::vector<FetchedSlice> take(const Lock& lock, std::size_t most);
     std::optional<Error> take_error(const Lock& lock);
     Assigned* find(const Lock&, const NamedPartition& partition);
-    std::map<NamedPartition, std::unique_ptr<Assigned>>& assigned(const Lock&) { return all_; }
+    std::map<NamedPartition, std::shared_ptr<Assigned>>& assigned(const Lock&) { return all_; }
     // Moves the position; what was fetched is dropped. -1 looks up `reset_to`.
     void seek(const Lock& lock, Assigned* partition, std::int64_t offset, std::int64_t reset_to);
     // Something about a partition changed, so that other records are to be fetched.
@@ -143,9 +143,8 @@ private:
     int waiting_ = 0;
     std::uint64_t changes_ = 0;
     bool closed_ = false;
-    std::map<NamedPartition, std::unique_ptr<Assigned>> all_;
-    // Those that left while the shard may still look at them.
-    std::vector<std::unique_ptr<Assigned>> left_;
+    // The shard holds on to those that it is fetching, also when they have left.
+    std::map<NamedPartition, std::shared_ptr<Assigned>> all_;
     std::optional<NamedPartition> last_served_;
     std::deque<Error> errors_;
     std::optional<Rebalance> rebalance_;

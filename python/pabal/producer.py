@@ -20,6 +20,9 @@ from pabal.serializers import Serializer, serialized
 __all__ = ["BulkDelivery", "DeliveryFuture", "Producer", "RecordMetadata"]
 
 Headers = Mapping[str, "bytes | str | None"] | Iterable[tuple[str, "bytes | str | None"]]
+# How long the end of a producer waits for callbacks that are running.
+_LONGEST_CALLBACK = 5.0
+
 Partitioner = Callable[[str, "bytes | None", "bytes | None", int], int]
 
 
@@ -101,8 +104,8 @@ class Producer:
         if key_serializer is None and value_serializer is None and self._partitioner is None:
             # Nothing is left to do here: what is called is native.
             self.__dict__["send"] = self._send
-        watcher = _Watcher(self._core)
-        self._core.set_hook(watcher.start)
+        self._watcher = _Watcher(self._core)
+        self._core.set_hook(self._watcher.start)
         _open_producers.add(self)
 
     def send(
@@ -338,6 +341,7 @@ class Producer:
         self._closed = True
         _open_producers.discard(self)
         self._core.stop()
+        self._watcher.join()
 
     def __enter__(self) -> Producer:
         return self
@@ -402,6 +406,12 @@ class _Watcher:
 
     def __init__(self, core: _core.Producer) -> None:
         self._core = weakref.ref(core)
+        self._thread: threading.Thread | None = None
+
+    def join(self) -> None:
+        # The interpreter must not end while a callback runs.
+        if self._thread is not None and self._thread is not threading.current_thread():
+            self._thread.join(_LONGEST_CALLBACK)
 
     def start(self) -> None:
         core = self._core()
@@ -409,15 +419,17 @@ class _Watcher:
             return
         # A descriptor of its own: the producer may close its own at any time, and rings before.
         descriptor = os.dup(core.descriptor)
-        threading.Thread(
-            target=self._run, args=(descriptor,), name="pabal-callbacks", daemon=True
-        ).start()
+        self._thread = threading.Thread(
+            target=_Watcher._run, args=(self._core, descriptor), name="pabal-callbacks", daemon=True
+        )
+        self._thread.start()
 
-    def _run(self, descriptor: int) -> None:
+    @staticmethod
+    def _run(watched: weakref.ref[_core.Producer], descriptor: int) -> None:
         try:
             while True:
                 select.select([descriptor], [], [])
-                core = self._core()
+                core = watched()
                 if core is None or core.stopped:
                     return
                 core.drain()

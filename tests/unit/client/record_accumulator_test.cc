@@ -28,13 +28,13 @@ protected:
     }
     // A topic with so many partitions.
     ProducedTopic* topic(RecordAccumulator& to, std::size_t partitions) {
-        ProducedTopic* made = nullptr;
+        ProducedTopic* topic = nullptr;
         {
             const auto lock = to.lock();
-            made = to.topic(lock, "orders");
+            topic = to.topic(lock, "orders");
         }
         to.set_partitions("orders", partitions);
-        return made;
+        return topic;
     }
     static RecordAccumulator::Appended append(RecordAccumulator& to, Lane* lane,
                                               std::string_view value) {
