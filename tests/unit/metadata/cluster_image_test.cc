@@ -310,5 +310,34 @@ TEST(Snapshot, round_trip_and_names) {
     EXPECT_FALSE(SnapshotId::parse("bootstrap.checkpoint"));
 }
 
+TEST(ClusterDelta, between_two_images_tells_what_came_went_and_stayed) {
+    auto topic = [](const char* name, const char* id) {
+        Record record;
+        wire::TopicRecord content;
+        content.name = name;
+        content.topic_id = TopicId(*Uuid::parse(id));
+        record.content = content;
+        return record;
+    };
+    const Record kept = topic("kept", "AAAAAAAAAAAAAAAAAAAAAg");
+    const Record gone = topic("gone", "AAAAAAAAAAAAAAAAAAAAAw");
+    const Record made = topic("made", "AAAAAAAAAAAAAAAAAAAABA");
+    ClusterImage before;
+    ASSERT_TRUE(before.replay(kept, nullptr).ok());
+    ASSERT_TRUE(before.replay(gone, nullptr).ok());
+    ClusterImage after;
+    ASSERT_TRUE(after.replay(kept, nullptr).ok());
+    ASSERT_TRUE(after.replay(made, nullptr).ok());
+    const ClusterDelta delta = ClusterDelta::between(before, after);
+    ASSERT_EQ(delta.topics.size(), 3u);
+    const auto& of_gone = delta.topics.at(before.topic("gone")->id);
+    EXPECT_TRUE(of_gone.deleted);
+    EXPECT_EQ(of_gone.before->name, "gone");
+    EXPECT_TRUE(delta.topics.at(after.topic("made")->id).created());
+    const auto& of_kept = delta.topics.at(after.topic("kept")->id);
+    EXPECT_FALSE(of_kept.deleted);
+    EXPECT_FALSE(of_kept.created());
+}
+
 }  // namespace
 }  // namespace pabal::metadata
