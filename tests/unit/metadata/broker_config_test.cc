@@ -65,7 +65,8 @@ TEST(BrokerConfig, refuses_with_a_sentence_that_helps) {
     };
     EXPECT_EQ(names(refusal({}), "must be set"), "ok");
     EXPECT_EQ(names(refusal(with({{"num.partitions", "none"}})), "num.partitions"), "ok");
-    EXPECT_EQ(names(refusal(with({{"process.roles", "broker"}})), "controller.quorum.voters"), "ok");
+    EXPECT_EQ(names(refusal(with({{"process.roles", "broker"}})), "controller.quorum.voters"),
+              "ok");
     EXPECT_EQ(names(refusal(with({{"listeners", "localhost:9092"}})), "NAME://HOST:PORT"), "ok");
     EXPECT_EQ(names(refusal(with({{"listeners", "PLAINTEXT://h:99999,CONTROLLER://h:1"}})), "port"),
               "ok");
@@ -95,8 +96,8 @@ TEST(BrokerConfig, refuses_with_a_sentence_that_helps) {
     EXPECT_EQ(refusal(with(alone)), "accepted");
     alone["node.id"] = "1";
     EXPECT_EQ(names(refusal(with(alone)), "add controller"), "ok");
-    std::map<std::string, std::string> controller{
-        {"process.roles", "controller"}, {"controller.quorum.voters", voters}};
+    std::map<std::string, std::string> controller{{"process.roles", "controller"},
+                                                  {"controller.quorum.voters", voters}};
     EXPECT_EQ(names(refusal(with(controller)), "no broker"), "ok");
     controller["listeners"] = "CONTROLLER://h:1";
     EXPECT_EQ(refusal(with(controller)), "accepted");
