@@ -138,9 +138,8 @@ io::Task<void> Quorum::fetch_once(raft::FetchAsk ask) {
     partition.partition_max_bytes = fetch_bytes;
     partition.replica_directory_id = options_.directory_id;
     partition.high_watermark = ask.high_watermark;
-    const Instant deadline =
-        ports_.clock.now() +
-        (searches ? options_.settings.election_timeout : wait + options_.request_timeout);
+    const Instant deadline = ports_.clock.now() + (searches ? options_.settings.election_timeout
+                                                            : wait + options_.request_timeout);
     rpc::Connection* connection = fetch_connection_.get();
     auto response = co_await connection->call<wire::FetchResponse>(std::move(request), deadline);
     if (stopped_ || failed_) co_return;
