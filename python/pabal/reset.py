@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Literal
 if TYPE_CHECKING:
     from pabal import _core
 
-__all__ = ["Place", "Shift", "new_offsets", "parse_place"]
+__all__ = ["Shift", "new_offsets", "parse_place"]
 
 _LOG_START = -2
 _LOG_END = -1
