@@ -28,7 +28,6 @@ struct Peer {
     ListenerRole role = ListenerRole::broker;
     std::string software_name;  // From ApiVersions v3 on (KIP-511), else empty.
     std::string software_version;
-    bool asked_metadata = false;  // Once at least.
     // The broker that sends its heartbeats through this connection, and its epoch.
     BrokerId heartbeat_of = no_broker;
     BrokerEpoch heartbeat_epoch{-1};

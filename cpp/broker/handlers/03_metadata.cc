@@ -16,7 +16,6 @@
 #include <algorithm>
 #include <set>
 #include <string>
-#include <utility>
 
 #include "base/probe.h"
 #include "broker/cluster_view.h"
@@ -78,7 +77,7 @@ Topic failed_topic(std::optional<std::string> name, TopicId id, ErrorCode error)
 }
 
 constexpr Duration succession = Duration::milliseconds(250);
-// Who asks again may have lost a leader in this very moment, before this broker has noticed.
+// Whoever asks may have lost a leader in this very moment, before this broker has noticed.
 constexpr Duration notice = Duration::milliseconds(2);
 
 bool await_a_leader(const metadata::TopicImage* topic, const std::set<BrokerId>& lost) {
@@ -165,8 +164,8 @@ io::Task<wire::MetadataResponse> handle_metadata(Context* context, RequestContex
         }
     }
 
-    const bool again = std::exchange(request->peer->asked_metadata, true);
-    if (again && context->fetchers && context->link && context->image()->brokers().size() > 1)
+    const bool named = !names.empty() || !ids.empty();
+    if (named && context->fetchers && context->link && context->image()->brokers().size() > 1)
         co_await await_successors(context, &names, &ids);
     auto image = context->image();
     ClusterView view(*image, request->peer->listener_name);
