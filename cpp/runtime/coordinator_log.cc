@@ -2,7 +2,6 @@
 
 #include <map>
 
-#include "io/gate.h"
 #include "record/batch_builder.h"
 #include "record/compression.h"
 #include "record/control_record.h"
@@ -104,10 +103,14 @@ io::Task<Status> CoordinatorLog::load(std::shared_ptr<CoordinatorLog> self, Repl
     const Offset end = self->partition_->log()->log_end_offset();
     if (next >= end) co_return Status();
     if (self->partition_->high_watermark() < end) {
+        // The followers may never come; whoever closes this log does not wait for them.
+        auto committed = std::make_shared<Committed>(self->ports_->clock);
+        self->awaited_ = committed;
+        io::detach(await_committed(self, end, committed));
         Instant never = Instant::never();
-        const auto reign = self->partition_->reign();
-        error =
-            co_await self->partition_->acknowledged(end, false, reign, RequiredAcks::all, never);
+        co_await committed->gate.opened(never);
+        self->awaited_.reset();
+        error = self->closed_ ? self->closed_because_ : committed->error;
         if (error != ErrorCode::none)
             co_return Error{error, "its records did not become committed"};
     }
@@ -145,6 +148,16 @@ io::Task<Status> CoordinatorLog::load(std::shared_ptr<CoordinatorLog> self, Repl
         }
     }
     co_return Status();
+}
+
+io::Task<void> CoordinatorLog::await_committed(std::shared_ptr<CoordinatorLog> self, Offset end,
+                                               std::shared_ptr<Committed> committed) {
+    Instant never = Instant::never();
+    const auto reign = self->partition_->reign();
+    const auto error =
+        co_await self->partition_->acknowledged(end, false, reign, RequiredAcks::all, never);
+    committed->error = error;
+    committed->gate.open();
 }
 
 void CoordinatorLog::write(const std::shared_ptr<CoordinatorLog>& self,
@@ -215,6 +228,7 @@ Bytes CoordinatorLog::build(const std::vector<Write>& writes) const {
 void CoordinatorLog::close(ErrorCode error) {
     if (!closed_) closed_because_ = error;
     closed_ = true;
+    if (awaited_) awaited_->gate.open();
     std::vector<Write> pending = std::move(pending_);
     pending_.clear();
     for (Write& write : pending) write.done(closed_because_);

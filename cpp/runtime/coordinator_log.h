@@ -12,6 +12,7 @@
 #include "base/error_code.h"
 #include "base/ids.h"
 #include "base/result.h"
+#include "io/gate.h"
 #include "io/ports.h"
 #include "io/task.h"
 #include "record/key_value.h"
@@ -53,6 +54,15 @@ private:
         Done done;
     };
 
+    // The end of a wait for the records that are to be loaded.
+    struct Committed {
+        explicit Committed(io::Clock& clock) : gate(clock) {}
+        io::Gate gate;
+        ErrorCode error = ErrorCode::none;
+    };
+
+    static io::Task<void> await_committed(std::shared_ptr<CoordinatorLog> self, Offset end,
+                                          std::shared_ptr<Committed> committed);
     static io::Task<void> append_pending(std::shared_ptr<CoordinatorLog> self);
     Bytes build(const std::vector<Write>& writes) const;
     ErrorCode check_leads() const;
@@ -61,6 +71,7 @@ private:
     std::shared_ptr<Partition> partition_;
     LeaderEpoch epoch_;
     std::vector<Write> pending_;
+    std::shared_ptr<Committed> awaited_;
     bool appending_ = false;
     bool closed_ = false;
     ErrorCode closed_because_ = ErrorCode::not_coordinator;
