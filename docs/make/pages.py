@@ -255,7 +255,7 @@ def terms(text: str) -> str:
     for block in re.split(r"\n(?=\S)", text.strip("\n")):
         term, _, rest = block.partition("\n")
         name, _, kind = term.partition(" : ")
-        kind = f" <i>{html.escape(kind)}</i>" if kind else ""
+        kind = f" <i>{inline(kind)}</i>" if kind else ""
         parts.append(
             f"<dt><code>{html.escape(name)}</code>{kind}</dt><dd>{paragraphs(inspect.cleandoc(rest))}</dd>"
         )
