@@ -29,9 +29,9 @@ IoStatus PartitionLog::truncate_to(Offset offset) {
 
     log.log_end = end;
     log.log_start = std::min(log.log_start, end);
-    // That the file is shorter is known to the disk with the next flush only, which therefore begins
-    // at this segment, even if what comes now goes to another: else what was cut could be back after
-    // a loss of power, below what was promised since.
+    // That the file is shorter is known to the disk with the next flush only, which therefore
+    // begins at this segment, even if what comes now goes to another: else what was cut could be
+    // back after a loss of power, below what was promised since.
     log.recovery_point = std::min({log.recovery_point, end, active.base()});
     log.standing.reset();
     if (log.epochs.truncate_from_end(end)) PABAL_TRY(log.write_epochs());

@@ -237,7 +237,9 @@ def _add_cluster(commands: Commands) -> None:
         return added
 
     up = command("up", "start a cluster, or what is down of it, and leave it running")
-    up.add_argument("name", nargs="?", default="default", metavar="CLUSTER", help="default: default")
+    up.add_argument(
+        "name", nargs="?", default="default", metavar="CLUSTER", help="default: default"
+    )
     up.add_argument("-n", "--brokers", type=int, metavar="COUNT", help="default: 1")
     up.add_argument(
         "-p",

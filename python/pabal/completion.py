@@ -219,7 +219,8 @@ def _fish(commands: list[_Command], configs: list[str]) -> str:
         for name, text in one.children:
             lines.append(f"complete -c pabal -n {_quoted(when)} -a {name} -d {_quoted(text)}")
         if one.choices:
-            lines.append(f"complete -c pabal -n {_quoted(when)} -a {_quoted(' '.join(one.choices))}")
+            choices = _quoted(" ".join(one.choices))
+            lines.append(f"complete -c pabal -n {_quoted(when)} -a {choices}")
         if one.is_config:
             lines.append(f"complete -c pabal -n {_quoted(when)} -a {_quoted(' '.join(configs))}")
         if one.asks:

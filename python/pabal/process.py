@@ -26,7 +26,7 @@ def server_program() -> Path:
     PabalError
         If the installation does not have it.
     """
-    # A wheel for all of Linux has the program here, and among the scripts a Python one that runs it.
+    # A wheel for all of Linux has the program here, and among the scripts a Python one to run it.
     bundled = Path(__file__).parent.parent / "pabal.scripts" / "pabal-server"
     beside = Path(sysconfig.get_path("scripts")) / "pabal-server"
     for program in (bundled, beside):

@@ -39,7 +39,8 @@ def too_modest(what: str) -> None:
 def test_what_is_said_to_be_served_is_advertised(pabal_cluster: pabal.Cluster) -> None:
     port = int(pabal_cluster.broker(0).address.rpartition(":")[2])
     with Wire(port) as wire:
-        answer = wire.ask("api_versions", 3, client_software_name="docs", client_software_version="1")
+        software = {"client_software_name": "docs", "client_software_version": "1"}
+        answer = wire.ask("api_versions", 3, **software)
     keys = {row["api_key"] for row in answer["api_keys"]}
     numbers = tables.api_keys()
     advertised = {name for name, key in numbers.items() if key in keys}
