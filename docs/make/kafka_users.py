@@ -1,4 +1,4 @@
-"""The tables of docs/kafka-users.md, from the schema: what is served, what differs, what is refused.
+"""The tables of docs/kafka-users.md, from the schema: what is served, differs, or is refused.
 
 `python docs/make/kafka_users.py` writes them into the page; a test asks a broker whether they are
 true.

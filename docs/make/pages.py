@@ -1,7 +1,7 @@
 """The documents as pages to click through, with an API reference from the docstrings.
 
-`make docs` writes them to build/docs: what stands in docs/, the notebooks with their outputs, and one
-page for each public module of the package, as it is installed.
+`make docs` writes them to build/docs: what stands in docs/, the notebooks with their outputs, and
+one page for each public module of the package, as it is installed.
 """
 
 from __future__ import annotations
@@ -51,7 +51,8 @@ STYLE = """
   --link: #0a58ca; --dim: #57606a; }
 @media (prefers-color-scheme: dark) { :root { --ink: #e6edf3; --paper: #0d1117; --line: #30363d;
   --code: #161b22; --link: #6cb0ff; --dim: #9da7b1; } }
-body { margin: 0; font: 16px/1.55 system-ui, sans-serif; color: var(--ink); background: var(--paper);
+body { margin: 0; font: 16px/1.55 system-ui, sans-serif; color: var(--ink);
+  background: var(--paper);
   display: flex; }
 nav { width: 15rem; flex: none; padding: 1.5rem; border-right: 1px solid var(--line);
   position: sticky; top: 0; height: 100vh; overflow-y: auto; box-sizing: border-box; }
@@ -59,15 +60,18 @@ nav a { display: block; padding: .1rem 0; } nav b { display: block; margin-top: 
 main { max-width: 52rem; padding: 1.5rem 2.5rem; min-width: 0; flex: 1; }
 a { color: var(--link); text-decoration: none; } a:hover { text-decoration: underline; }
 code, pre { font: 14px/1.45 ui-monospace, monospace; background: var(--code); border-radius: 4px; }
-code { padding: .1em .25em; } pre { padding: .8rem 1rem; overflow-x: auto; } pre code { padding: 0; }
+code { padding: .1em .25em; } pre { padding: .8rem 1rem; overflow-x: auto; }
+pre code { padding: 0; }
 table { border-collapse: collapse; display: block; overflow-x: auto; margin: 1rem 0; }
 h1 code { font-size: 1em; background: none; padding: 0; }
-th, td { border: 1px solid var(--line); padding: .3rem .6rem; text-align: left; vertical-align: top; }
+th, td { border: 1px solid var(--line); padding: .3rem .6rem; text-align: left;
+  vertical-align: top; }
 dt { margin-top: .5rem; } dd { margin-left: 1.5rem; } dd p { margin: .2rem 0; }
 section { border-top: 1px solid var(--line); margin-top: 2rem; } h3 { margin-top: 1.6rem; }
 .signature { font: 600 15px/1.5 ui-monospace, monospace; overflow-wrap: anywhere; }
 .signature span { font-weight: 400; color: var(--dim); } img { max-width: 100%; background: #fff; }
-@media (max-width: 50rem) { body { display: block; } nav { width: auto; height: auto; position: static; } }
+@media (max-width: 50rem) { body { display: block; }
+  nav { width: auto; height: auto; position: static; } }
 """
 
 
@@ -226,7 +230,8 @@ def signature(value: Any) -> str:
         text = str(inspect.signature(value))
     except (TypeError, ValueError):
         return "(…)"
-    return re.sub(r"'([^']*)'(?=[,)\s]|$)", r"\1", text.replace("self, ", "").replace("(self)", "()"))
+    text = text.replace("self, ", "").replace("(self)", "()")
+    return re.sub(r"'([^']*)'(?=[,)\s]|$)", r"\1", text)
 
 
 def public_members(owner: type) -> Iterator[tuple[str, Any]]:
@@ -257,7 +262,8 @@ def terms(text: str) -> str:
         name, _, kind = term.partition(" : ")
         kind = f" <i>{inline(kind)}</i>" if kind else ""
         parts.append(
-            f"<dt><code>{html.escape(name)}</code>{kind}</dt><dd>{paragraphs(inspect.cleandoc(rest))}</dd>"
+            f"<dt><code>{html.escape(name)}</code>{kind}</dt>"
+            f"<dd>{paragraphs(inspect.cleandoc(rest))}</dd>"
         )
     return f"<dl>{''.join(parts)}</dl>"
 
