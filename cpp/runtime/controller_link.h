@@ -137,6 +137,7 @@ public:
 
     // Ends all waits with an error; calls over the network end with the peers.
     void stop();
+    bool is_stopped() const { return stopped_; }
 
 private:
     struct Waiter;

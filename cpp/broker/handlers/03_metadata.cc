@@ -105,7 +105,8 @@ io::Task<void> await_successors(Context* context, const std::vector<std::string>
                           std::any_of(ids->begin(), ids->end(), [&](const TopicId& id) {
                               return await_a_leader(image->topic(id).get(), lost);
                           });
-        if (!some) break;
+        // A node that stops waits for nobody.
+        if (!some || context->link->is_stopped()) break;
         image.reset();
         REACHED("metadata-waits-for-the-next-leader");
         co_await context->link->news(deadline);
