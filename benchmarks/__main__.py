@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import importlib
 
-NAMES = ("start", "data_path", "partitions", "groups", "failover", "clients")
+NAMES = ("start", "data_path", "partitions", "groups", "group_scale", "failover", "clients")
 
 
 def main() -> None:
