@@ -255,7 +255,12 @@ io::Task<Status> Controller::settled(Instant deadline) {
 wire::DescribeQuorumResponse Controller::describe_quorum(const wire::DescribeQuorumRequest& request,
                                                          int) const {
     wire::DescribeQuorumResponse response = quorum_->describe(request);
-    if (!quorum_->is_leader()) return response;
+    // Where nothing was described, Kafka names no node either.
+    const auto described = [](const auto& topic) {
+        return std::any_of(topic.partitions.begin(), topic.partitions.end(),
+                           [](const auto& each) { return each.error_code == ErrorCode::none; });
+    };
+    if (std::none_of(response.topics.begin(), response.topics.end(), described)) return response;
     for (const auto& [id, registered] : image()->controllers()) {
         auto& node = response.nodes.emplace_back();
         node.node_id = id;
