@@ -93,8 +93,7 @@ public:
     }
 
     io::Task<IoResult<bool>> readable(Instant deadline) override {
-        if (state_->network.wires_->is_undisturbed()) return state_->below->readable(deadline);
-        return readable_over_bad_wire(state_, deadline);
+        return readable_over_wire(state_, deadline);
     }
     IoResult<io::ReadSome> read_some(MutableByteView into) override {
         if (!state_->network.wires_->is_undisturbed() && state_->is_held_back()) {
@@ -152,11 +151,13 @@ private:
         if (!state_->network.waits_.empty()) state_->network.look_again();
     }
 
-    static io::Task<IoResult<bool>> readable_over_bad_wire(std::shared_ptr<State> state,
-                                                           Instant deadline) {
+    static io::Task<IoResult<bool>> readable_over_wire(std::shared_ptr<State> state,
+                                                       Instant deadline) {
         const IoError ended{ECANCELED, "waiting for data: the connection was closed here"};
         auto ready = co_await state->below->readable(deadline);
         if (!ready.ok() || !*ready) co_return ready;
+        // Looked at afterwards: the wire may have gone bad while this waited.
+        if (state->closed || state->network.wires_->is_undisturbed()) co_return ready;
         const Instant arrival = state->network.clock_.now() + state->lateness();
         while (state->network.clock_.now() < arrival) {
             co_await state->network.wait_until_healed(arrival);
