@@ -49,13 +49,11 @@ const std::vector<Sabotage>& sabotages() {
         {"truncation-is-skipped", "keeps what another leader never had", "leader_change"},
         {"leads-before-it-is-registered", "leads on in the epoch of its earlier life",
          "one_power_loss"},
-        {"fenced-epochs-are-served", "answers those who ask another leader", "leader_change"},
+        {"fenced-epochs-are-served", "answers those who ask another leader", "one_power_loss"},
         {"vote-is-given-twice", "votes for two in one epoch", "quorum"},
         {"vote-for-a-shorter-log", "lets somebody lead who misses what was committed", "quorum"},
         {"commit-without-a-majority", "takes for committed what a minority holds", "quorum"},
         {"divergence-goes-unnoticed", "lets the metadata logs of voters differ", "cut"},
-        {"fetch-vouches-for-what-is-not-durable",
-         "counts for a majority before its metadata log is synced", "cluster_power_loss"},
     };
     return all;
 }
