@@ -20,7 +20,7 @@ EVERYWHERE = re.compile(r"(ld-linux.*|lib(c|dl|gcc_s|m|pthread|rt|stdc\+\+|z))[.
 
 # Runs with nothing in the environment: no path, no home.
 PROGRAM = """
-import asyncio, bz2, ctypes, json, lzma, pathlib, ssl
+import asyncio, bz2, ctypes, json, lzma, pathlib, ssl, uuid
 
 def mapped(pid="self"):
     lines = pathlib.Path(f"/proc/{pid}/maps").read_text().splitlines()
