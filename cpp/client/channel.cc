@@ -3,13 +3,9 @@
 #include <algorithm>
 
 #include "base/big_endian.h"
-#include "wire/api_versions.h"
 
 namespace pabal::client {
 namespace {
-
-// ApiVersions itself is asked in a version that every broker since 2.4 answers.
-constexpr int api_versions_version = 3;
 
 constexpr std::size_t length_bytes = 4;
 constexpr std::size_t input_size = 64 << 10;
@@ -29,11 +25,7 @@ Channel::Channel(io::Clock* clock, std::unique_ptr<io::Stream> stream, io::Addre
       address_(std::move(address)),
       client_id_(std::move(client_id)),
       tasks_(clock),
-      input_(input_size) {
-    served_.resize(wire::api_table().size());
-    served_[static_cast<std::size_t>(wire::ApiVersionsRequest::api_key)] = {api_versions_version,
-                                                                            api_versions_version};
-}
+      input_(input_size) {}
 
 Channel::~Channel() = default;
 
@@ -56,33 +48,14 @@ io::Task<Result<std::shared_ptr<Channel>>> Channel::open(io::Clock* clock, io::N
 }
 
 io::Task<Status> Channel::negotiate(Instant deadline) {
-    wire::ApiVersionsRequest request;
-    request.client_software_name = "pabal";
-    request.client_software_version = "0.1.0";
+    auto request = rpc::ServedVersions::request();
     auto response = co_await call<wire::ApiVersionsResponse>(std::move(request), deadline);
     if (!response.ok()) co_return response.error();
-    if (response->error_code != ErrorCode::none) {
-        co_return Error{response->error_code, io::text(address_) + " refused ApiVersions"};
-    }
-    for (const auto& api : response->api_keys) {
-        const auto key = static_cast<std::size_t>(api.api_key);
-        if (api.api_key < 0 || key >= served_.size()) continue;
-        served_[key] = {api.min_version, api.max_version};
-    }
-    co_return Status();
+    co_return served_.learn(*response, address_);
 }
 
 Result<int> Channel::version_of(wire::ApiKey api) const {
-    const wire::ApiRow* row = wire::find_api(api);
-    ASSERT(row != nullptr, "our own requests are in the table");
-    const auto& theirs = served_[static_cast<std::size_t>(api)];
-    const int version = std::min(theirs.max, row->versions.max);
-    if (theirs.empty() || version < std::max(theirs.min, row->versions.min)) {
-        return Error{ErrorCode::unsupported_version, io::text(address_) + " does not serve " +
-                                                         std::string(row->name) +
-                                                         " in a version that we know"};
-    }
-    return version;
+    return served_.version_of(api, address_);
 }
 
 void Channel::begin(wire::Writer* writer, Waiting* waiting) {

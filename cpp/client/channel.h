@@ -15,6 +15,7 @@
 #include "io/gate.h"
 #include "io/network.h"
 #include "io/task.h"
+#include "rpc/served_versions.h"
 #include "wire/api_table.h"
 #include "wire/header.h"
 #include "wire/reader.h"
@@ -120,8 +121,8 @@ private:
     std::string client_id_;
     TaskGroup tasks_;
     std::int32_t last_correlation_id_ = 0;
-    std::vector<wire::VersionRange> served_;  // By API key; empty before the broker has said so.
-    std::deque<Waiting*> waiting_;            // In the order of their requests.
+    rpc::ServedVersions served_;
+    std::deque<Waiting*> waiting_;  // In the order of their requests.
     Rope outgoing_;
     bool writing_ = false;
     std::optional<Error> failure_;

@@ -3,13 +3,8 @@
 #include <algorithm>
 #include <cstring>
 
-#include "wire/api_versions.h"
-
 namespace pabal::rpc {
 namespace {
-
-// ApiVersions itself is asked in a version that every broker since 2.4 answers.
-constexpr int api_versions_version = 3;
 
 constexpr std::size_t length_bytes = 4;
 // What a short read may take beyond what it is for.
@@ -25,11 +20,7 @@ Error timed_out(const io::Address& address) {
 
 Connection::Connection(std::unique_ptr<io::Stream> stream, io::Address address,
                        std::string client_id)
-    : stream_(std::move(stream)), address_(std::move(address)), client_id_(std::move(client_id)) {
-    served_.resize(wire::api_table().size());
-    served_[static_cast<std::size_t>(wire::ApiVersionsRequest::api_key)] = {api_versions_version,
-                                                                            api_versions_version};
-}
+    : stream_(std::move(stream)), address_(std::move(address)), client_id_(std::move(client_id)) {}
 
 Connection::~Connection() {
     close();
@@ -59,33 +50,14 @@ io::Task<Result<std::unique_ptr<Connection>>> Connection::open(io::Network* netw
 }
 
 io::Task<Status> Connection::negotiate(Instant deadline) {
-    wire::ApiVersionsRequest request;
-    request.client_software_name = "pabal";
-    request.client_software_version = "0.1.0";
+    auto request = ServedVersions::request();
     auto response = co_await call<wire::ApiVersionsResponse>(std::move(request), deadline);
     if (!response.ok()) co_return response.error();
-    if (response->error_code != ErrorCode::none) {
-        co_return Error{response->error_code, io::text(address_) + " refused ApiVersions"};
-    }
-    for (const auto& api : response->api_keys) {
-        const auto key = static_cast<std::size_t>(api.api_key);
-        if (api.api_key < 0 || key >= served_.size()) continue;
-        served_[key] = {api.min_version, api.max_version};
-    }
-    co_return Status();
+    co_return served_.learn(*response, address_);
 }
 
 Result<int> Connection::version_of(wire::ApiKey api) const {
-    const wire::ApiRow* row = wire::find_api(api);
-    ASSERT(row != nullptr, "our own requests are in the table");
-    const auto& theirs = served_[static_cast<std::size_t>(api)];
-    const int version = std::min(theirs.max, row->versions.max);
-    if (theirs.empty() || version < std::max(theirs.min, row->versions.min)) {
-        return Error{ErrorCode::unsupported_version, io::text(address_) + " does not serve " +
-                                                         std::string(row->name) +
-                                                         " in a version that we know"};
-    }
-    return version;
+    return served_.version_of(api, address_);
 }
 
 std::int32_t Connection::begin(wire::Writer* writer, wire::ApiKey api, int version) {

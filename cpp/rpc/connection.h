@@ -11,6 +11,7 @@
 #include "base/time.h"
 #include "io/network.h"
 #include "io/task.h"
+#include "rpc/served_versions.h"
 #include "wire/api_table.h"
 #include "wire/header.h"
 #include "wire/reader.h"
@@ -103,8 +104,7 @@ private:
     io::Address address_;
     std::string client_id_;
     std::int32_t last_correlation_id_ = 0;
-    // By API key: what the broker serves, empty ranges before it has said so.
-    std::vector<wire::VersionRange> served_;
+    ServedVersions served_;
     // What was read with a length and does not belong to it.
     Buffer ahead_;
     std::size_t ahead_begin_ = 0;
