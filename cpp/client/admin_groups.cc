@@ -4,10 +4,10 @@
 
 #include "client/admin.h"
 #include "client/admin_call.h"
+#include "client/find_coordinator.h"
 #include "wire/consumer_group_describe.h"
 #include "wire/delete_groups.h"
 #include "wire/describe_groups.h"
-#include "wire/find_coordinator.h"
 #include "wire/list_groups.h"
 #include "wire/offset_commit.h"
 #include "wire/offset_delete.h"
@@ -47,20 +47,6 @@ std::vector<std::pair<std::string, PartitionIndex>> assigned(Bytes bytes) {
     std::sort(partitions.begin(), partitions.end());
     return partitions;
 }
-
-// One group, as each version asks for it; several from version 4 (KIP-699).
-struct FindCoordinator : wire::FindCoordinatorRequest {
-    std::string group;
-
-    void fill(int version) {
-        constexpr int first_with_several = 4;
-        if (version < first_with_several) {
-            key = group;
-        } else {
-            coordinator_keys = {group};
-        }
-    }
-};
 
 // All offsets of one group, as each version asks for them; of several from version 8 (KIP-709).
 struct OffsetFetch : wire::OffsetFetchRequest {

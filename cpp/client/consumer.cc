@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "client/retry_backoff.h"
 #include "record/control_record.h"
 #include "record/record.h"
 #include "record/record_batch.h"
@@ -681,11 +682,7 @@ io::Task<void> Consumer::refresh() {
 }
 
 Duration Consumer::backoff(int failures) {
-    const int doubled = std::min(failures - 1, 10);
-    const std::int64_t full =
-        std::min(options_.retry_backoff.to_microseconds() << std::max(doubled, 0),
-                 options_.retry_backoff_max.to_microseconds());
-    return Duration::microseconds(full * random_.between(80, 120) / 100);
+    return retry_backoff(options_.retry_backoff, options_.retry_backoff_max, failures, &random_);
 }
 
 void Consumer::wake_at(Instant when) {

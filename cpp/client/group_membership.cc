@@ -4,9 +4,10 @@
 #include <map>
 
 #include "base/uuid.h"
+#include "client/find_coordinator.h"
+#include "client/retry_backoff.h"
 #include "wire/api_versions.h"
 #include "wire/consumer_group_heartbeat.h"
-#include "wire/find_coordinator.h"
 #include "wire/offset_commit.h"
 #include "wire/offset_fetch.h"
 
@@ -23,19 +24,6 @@ bool is_on_the_move(ErrorCode code) {
 
 // A broker may keep a heartbeat until there is news; another frame on the connection calls it back.
 constexpr Duration parked_after = Duration::milliseconds(10);
-
-struct FindCoordinator : wire::FindCoordinatorRequest {
-    std::string group;
-
-    void fill(int version) {
-        constexpr int first_with_several = 4;  // KIP-699
-        if (version < first_with_several) {
-            key = group;
-        } else {
-            coordinator_keys = {group};
-        }
-    }
-};
 
 struct OffsetFetch : wire::OffsetFetchRequest {
     std::string group;
@@ -102,11 +90,7 @@ void GroupMembership::stop() {
 }
 
 Duration GroupMembership::backoff() {
-    const int doubled = std::min(failures_ - 1, 10);
-    const std::int64_t full =
-        std::min(options_.retry_backoff.to_microseconds() << std::max(doubled, 0),
-                 options_.retry_backoff_max.to_microseconds());
-    return Duration::microseconds(full * random_.between(80, 120) / 100);
+    return retry_backoff(options_.retry_backoff, options_.retry_backoff_max, failures_, &random_);
 }
 
 std::optional<NamedPartition> GroupMembership::named(

@@ -6,6 +6,7 @@
 #include "base/assert.h"
 #include "base/big_endian.h"
 #include "base/crc32c.h"
+#include "client/retry_backoff.h"
 #include "record/record_batch.h"
 #include "wire/init_producer_id.h"
 #include "wire/produce.h"
@@ -456,12 +457,7 @@ void Producer::expire() {
 }
 
 Duration Producer::backoff(int attempts) {
-    const int doubled = std::min(attempts - 1, 10);
-    const std::int64_t full =
-        std::min(options_.retry_backoff.to_microseconds() << std::max(doubled, 0),
-                 options_.retry_backoff_max.to_microseconds());
-    // A fifth more or less, so that clients do not come back together (KIP-580).
-    return Duration::microseconds(full * random_.between(80, 120) / 100);
+    return retry_backoff(options_.retry_backoff, options_.retry_backoff_max, attempts, &random_);
 }
 
 void Producer::wake_at(Instant when) {
