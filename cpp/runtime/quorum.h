@@ -205,6 +205,9 @@ private:
     bool is_news(const raft::FetchAsk& ask, const raft::FetchReply& reply) const;
     void wake_parked();
     ErrorCode refuse_cluster(const std::optional<std::string>& cluster_id) const;
+    // The answer to the only partition, for whoever fills in the rest.
+    template <class Response>
+    auto* tell(Response* response, const raft::Reply& reply, int version) const;
     template <class Response>
     void tell_leader(Response* response, BrokerId leader) const;
 

@@ -31,6 +31,15 @@ auto* answer_to_only_partition(Response* response) {
     return &topic.partitions.emplace_back();
 }
 
+// Null where there is nothing to answer; the response says why.
+template <class Request, class Response>
+const auto* asked_of(const Request& request, Response* response) {
+    const auto* asked = only_partition(request);
+    if (!asked && response->error_code == ErrorCode::none)
+        response->error_code = ErrorCode::invalid_request;
+    return response->error_code == ErrorCode::none ? asked : nullptr;
+}
+
 }  // namespace
 
 // A fetch that waits until there is something new for its replica.
@@ -58,13 +67,21 @@ void Quorum::tell_leader(Response* response, BrokerId leader) const {
     node.port = address->port;
 }
 
+template <class Response>
+auto* Quorum::tell(Response* response, const raft::Reply& reply, int version) const {
+    auto* told = answer_to_only_partition(response);
+    told->error_code = reply.error;
+    told->leader_id = reply.leader;
+    told->leader_epoch = reply.epoch;
+    if (version >= 1) tell_leader(response, reply.leader);
+    return told;
+}
+
 io::Task<wire::VoteResponse> Quorum::vote(wire::VoteRequest request, int version) {
     wire::VoteResponse response;
     response.error_code = refuse_cluster(request.cluster_id);
-    const auto* asked = only_partition(request);
-    if (!asked && response.error_code == ErrorCode::none)
-        response.error_code = ErrorCode::invalid_request;
-    if (response.error_code != ErrorCode::none) co_return response;
+    const auto* asked = asked_of(request, &response);
+    if (!asked) co_return response;
     raft::Reply reply;
     if (version >= 1 && request.voter_id != no_broker && request.voter_id != options_.node_id) {
         // Meant for another node, which had this address once.
@@ -84,12 +101,7 @@ io::Task<wire::VoteResponse> Quorum::vote(wire::VoteRequest request, int version
             co_return response;
         }
     }
-    auto* told = answer_to_only_partition(&response);
-    told->error_code = reply.error;
-    told->leader_id = reply.leader;
-    told->leader_epoch = reply.epoch;
-    told->vote_granted = reply.granted;
-    if (version >= 1) tell_leader(&response, reply.leader);
+    tell(&response, reply, version)->vote_granted = reply.granted;
     co_return response;
 }
 
@@ -97,10 +109,8 @@ io::Task<wire::BeginQuorumEpochResponse> Quorum::begin_epoch(wire::BeginQuorumEp
                                                              int version) {
     wire::BeginQuorumEpochResponse response;
     response.error_code = refuse_cluster(request.cluster_id);
-    const auto* asked = only_partition(request);
-    if (!asked && response.error_code == ErrorCode::none)
-        response.error_code = ErrorCode::invalid_request;
-    if (response.error_code != ErrorCode::none) co_return response;
+    const auto* asked = asked_of(request, &response);
+    if (!asked) co_return response;
     raft::Reply reply;
     if (version >= 1 && request.voter_id != no_broker && request.voter_id != options_.node_id) {
         reply = {ErrorCode::invalid_voter_key, machine_.leader(), machine_.epoch(), false};
@@ -112,11 +122,8 @@ io::Task<wire::BeginQuorumEpochResponse> Quorum::begin_epoch(wire::BeginQuorumEp
         carry_out();
         co_await saved();
     }
-    auto* told = answer_to_only_partition(&response);
-    told->error_code = failed_ || stopped_ ? ErrorCode::broker_not_available : reply.error;
-    told->leader_id = reply.leader;
-    told->leader_epoch = reply.epoch;
-    if (version >= 1) tell_leader(&response, reply.leader);
+    if (failed_ || stopped_) reply.error = ErrorCode::broker_not_available;
+    tell(&response, reply, version);
     co_return response;
 }
 
@@ -124,10 +131,8 @@ io::Task<wire::EndQuorumEpochResponse> Quorum::end_epoch(wire::EndQuorumEpochReq
                                                          int version) {
     wire::EndQuorumEpochResponse response;
     response.error_code = refuse_cluster(request.cluster_id);
-    const auto* asked = only_partition(request);
-    if (!asked && response.error_code == ErrorCode::none)
-        response.error_code = ErrorCode::invalid_request;
-    if (response.error_code != ErrorCode::none) co_return response;
+    const auto* asked = asked_of(request, &response);
+    if (!asked) co_return response;
     std::vector<BrokerId> preferred;
     for (const auto& candidate : asked->preferred_candidates)
         preferred.push_back(candidate.candidate_id);
@@ -136,11 +141,7 @@ io::Task<wire::EndQuorumEpochResponse> Quorum::end_epoch(wire::EndQuorumEpochReq
     const raft::Reply reply =
         machine_.end_epoch(asked->leader_id, asked->leader_epoch, preferred, now());
     carry_out();
-    auto* told = answer_to_only_partition(&response);
-    told->error_code = reply.error;
-    told->leader_id = reply.leader;
-    told->leader_epoch = reply.epoch;
-    if (version >= 1) tell_leader(&response, reply.leader);
+    tell(&response, reply, version);
     co_return response;
 }
 
@@ -226,10 +227,8 @@ io::Task<wire::FetchSnapshotResponse> Quorum::fetch_snapshot(wire::FetchSnapshot
                                                              int version) {
     wire::FetchSnapshotResponse response;
     response.error_code = refuse_cluster(request.cluster_id);
-    const auto* asked = only_partition(request);
-    if (!asked && response.error_code == ErrorCode::none)
-        response.error_code = ErrorCode::invalid_request;
-    if (response.error_code != ErrorCode::none) co_return response;
+    const auto* asked = asked_of(request, &response);
+    if (!asked) co_return response;
     auto* told = answer_to_only_partition(&response);
     told->snapshot_id = {asked->snapshot_id.end_offset, asked->snapshot_id.epoch};
     told->current_leader = {machine_.leader(), machine_.epoch()};
