@@ -110,7 +110,7 @@ Offset Quorum::log_start_offset() const {
     return log_->log_start_offset();
 }
 Offset Quorum::log_end_offset() const {
-    return machine_.log_end();
+    return log_->log_end_offset();
 }
 
 IoStatus Quorum::open() {
