@@ -88,6 +88,7 @@ void Connections::admit(std::unique_ptr<io::Stream> stream, const Accepting& acc
     peer.host = stream->peer().host;
     peer.listener_name = accepting.name;
     peer.role = accepting.role;
+    peer.told_of_cluster = context_->clock.now();
     std::size_t& from_host = per_host_[peer.host];
     if (static_cast<std::int64_t>(from_host) >= limit("max.connections.per.ip")) {
         context_->log.warning("refused a connection: max.connections.per.ip",

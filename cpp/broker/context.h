@@ -30,6 +30,7 @@ namespace pabal::broker {
 class Dispatch;
 class FetchSessions;
 class ProducerIds;
+class Successions;
 class TopicCreation;
 
 struct Context {
@@ -50,6 +51,7 @@ struct Context {
     Dispatch* dispatch = nullptr;             // For requests inside of others; set once it is made.
     runtime::Quorum* quorum = nullptr;        // Null where a test needs none.
     runtime::Fetchers* fetchers = nullptr;    // Null where a test needs none.
+    Successions* successions = nullptr;       // Null where a test needs none.
 
     // What this broker knows of the cluster: everything committed that it has applied. Never null.
     std::shared_ptr<const metadata::ClusterImage> image() const;

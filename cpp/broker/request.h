@@ -28,6 +28,7 @@ struct Peer {
     ListenerRole role = ListenerRole::broker;
     std::string software_name;  // From ApiVersions v3 on (KIP-511), else empty.
     std::string software_version;
+    Instant told_of_cluster;  // By Metadata; at first the time at which it connected.
     // The broker that sends its heartbeats through this connection, and its epoch.
     BrokerId heartbeat_of = no_broker;
     BrokerEpoch heartbeat_epoch{-1};

@@ -7,6 +7,7 @@
 #include "broker/fetch_sessions.h"
 #include "broker/metrics_endpoint.h"
 #include "broker/producer_ids.h"
+#include "broker/successions.h"
 #include "broker/topic_creation.h"
 #include "io/gate.h"
 #include "metadata/broker_config.h"
@@ -115,6 +116,7 @@ struct Node::Parts {
     std::unique_ptr<broker::FetchSessions> fetch_sessions;
     std::unique_ptr<broker::ProducerIds> producer_ids;
     std::unique_ptr<broker::TopicCreation> topic_creation;
+    std::unique_ptr<broker::Successions> successions;
     std::unique_ptr<broker::Context> context;
     std::unique_ptr<broker::Dispatch> dispatch;
     std::unique_ptr<broker::Connections> connections;
@@ -233,6 +235,7 @@ io::Task<Status> Node::Parts::start() {
     partition_options.all_directories_failed = [this](std::string why) { failed(why); };
     partitions = std::make_unique<runtime::Partitions>(&ports, &config, store.get(), &log,
                                                        std::move(partition_options));
+    successions = std::make_unique<broker::Successions>(&ports.clock);
     fetchers = std::make_unique<runtime::Fetchers>(&ports, &config, partitions.get(), &log);
     groups = std::make_unique<runtime::GroupCoordinator>(&ports, &config, partitions.get(), &log);
 
@@ -346,6 +349,7 @@ void Node::Parts::make_broker(runtime::ControllerOptions controller_options,
     dispatch = std::make_unique<broker::Dispatch>(context.get());
     context->dispatch = dispatch.get();
     context->fetchers = fetchers.get();
+    context->successions = successions.get();
     connections = std::make_unique<broker::Connections>(context.get(), dispatch.get());
     // Once it is known what this broker holds clients can be answered; whoever hears that it serves
     // must find it serving.
@@ -471,6 +475,7 @@ io::Task<void> Node::Parts::tell_partitions(std::shared_ptr<const metadata::Clus
         delta =
             std::make_shared<const metadata::ClusterDelta>(metadata::ClusterDelta::all_of(*image));
     }
+    successions->apply(*delta, *image);
     co_await partitions->apply(delta, std::move(image));
     fetchers->apply(*delta);
 }
@@ -492,6 +497,7 @@ void Node::Parts::release() {
     connections.reset();
     dispatch.reset();
     context.reset();
+    successions.reset();
     topic_creation.reset();
     producer_ids.reset();
     fetch_sessions.reset();

@@ -21,6 +21,7 @@
 #include "broker/cluster_view.h"
 #include "broker/dispatch.h"
 #include "broker/operations.h"
+#include "broker/successions.h"
 #include "broker/topic_creation.h"
 #include "controller/topic_name.h"
 #include "io/gate.h"
@@ -207,7 +208,7 @@ io::Task<wire::MetadataResponse> handle_metadata(Context* context, RequestContex
         response.topics.push_back(failed_topic(name, TopicId(), error));
         request->failed(error);
     }
-
+    if (named && context->successions) context->successions->tell(&response, *image, request->peer);
     if (version >= 8 && message.include_topic_authorized_operations) {
         for (Topic& topic : response.topics) {
             if (topic.name) topic.topic_authorized_operations = all_topic_operations;
