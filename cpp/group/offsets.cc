@@ -5,8 +5,14 @@
 namespace pabal::group {
 
 CommittedOffset committed_offset(wire::OffsetCommitValue value) {
-    return {value.offset,           value.leader_epoch,     std::move(value.metadata),
-            value.commit_timestamp, value.expire_timestamp, value.topic_id};
+    CommittedOffset offset;
+    offset.offset = value.offset;
+    offset.leader_epoch = value.leader_epoch;
+    offset.metadata = std::move(value.metadata);
+    offset.commit_timestamp = value.commit_timestamp;
+    offset.expire_timestamp = value.expire_timestamp;
+    offset.topic_id = value.topic_id;
+    return offset;
 }
 
 wire::OffsetCommitValue offset_value(const CommittedOffset& offset) {

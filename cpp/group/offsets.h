@@ -19,6 +19,7 @@ struct CommittedOffset {
     std::int64_t commit_timestamp = -1;
     std::int64_t expire_timestamp = -1;  // Of commits that name a retention time of their own.
     TopicId topic_id;
+    std::uint64_t order = 0;  // Of its record among the shard's; not in the record.
 
     bool operator==(const CommittedOffset&) const = default;
 };

@@ -49,20 +49,26 @@ void Shard::arm(const std::string& id, Group* group) {
     if (deadline != Instant::never()) timers_.emplace(deadline, id);
 }
 
-Status Shard::replay(const record::KeyValue& record, Moment moment) {
+Status Shard::replay(const record::KeyValue& record, Moment moment, ProducerId producer) {
     PABAL_TRY_ASSIGN(GroupRecord parsed, parse_group_record(record.key, record.value));
     if (auto* commit = std::get_if<OffsetCommit>(&parsed)) {
         if (commit->value) {
             Group* group = find_or_create(commit->group, moment);
-            group->offsets.set(commit->topic, commit->partition,
-                               committed_offset(std::move(*commit->value)));
+            CommittedOffset offset = committed_offset(std::move(*commit->value));
+            offset.order = ++last_order_;
+            if (producer != no_producer_id) transactions_[producer].insert(commit->group);
+            Offsets& offsets =
+                producer == no_producer_id ? group->offsets : group->pending[producer];
+            offsets.set(commit->topic, commit->partition, std::move(offset));
             return Status();
         }
         Group* group = find(commit->group);
         if (!group) return Status();
         group->offsets.remove(commit->topic, commit->partition);
+        remove_pending(group, commit->topic, commit->partition);
         // It existed through its offsets alone.
-        if (group->offsets.empty() && !group->has_record) remove(commit->group);
+        if (group->offsets.empty() && group->pending.empty() && !group->has_record)
+            remove(commit->group);
     } else if (auto* metadata = std::get_if<GroupMetadata>(&parsed)) {
         if (metadata->value) {
             Group* group = find_or_create(metadata->group, moment);
@@ -73,7 +79,7 @@ Status Shard::replay(const record::KeyValue& record, Moment moment) {
         }
         Group* group = find(metadata->group);
         if (!group) return Status();
-        if (group->offsets.empty()) {
+        if (group->offsets.empty() && group->pending.empty()) {
             remove(metadata->group);
         } else {
             group->classic = ClassicGroup(metadata->group, settings_, moment);
@@ -107,7 +113,8 @@ void Shard::replay_consumer(const GroupRecord& record, Moment moment) {
         } else {
             group->consumer.reset();
             arm(epoch->group, group);
-            if (group->offsets.empty() && !group->has_record) remove(epoch->group);
+            if (group->offsets.empty() && group->pending.empty() && !group->has_record)
+                remove(epoch->group);
         }
     } else if (const auto* member = std::get_if<ConsumerMemberMetadata>(&record)) {
         Group* group = group_for(member->group, !member->value);
@@ -403,7 +410,13 @@ ErrorCode Shard::delete_group(const std::string& id, Effects* effects) {
     Group* group = find(id);
     if (!group) return ErrorCode::group_id_not_found;
     if (!is_empty(*group)) return ErrorCode::non_empty_group;
-    for (const auto& [topic, partitions] : group->offsets.topics()) {
+    Offsets all = group->offsets;
+    for (const auto& [producer, pending] : group->pending) {
+        for (const auto& [topic, partitions] : pending.topics()) {
+            for (const auto& [index, offset] : partitions) all.set(topic, index, offset);
+        }
+    }
+    for (const auto& [topic, partitions] : all.topics()) {
         for (const auto& [index, offset] : partitions)
             effects->records.push_back(offset_tombstone(id, topic, index));
     }

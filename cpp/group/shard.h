@@ -27,6 +27,7 @@
 #include "wire/offset_commit.h"
 #include "wire/offset_delete.h"
 #include "wire/offset_fetch.h"
+#include "wire/txn_offset_commit.h"
 
 namespace pabal::group {
 
@@ -38,8 +39,10 @@ public:
     Shard(const Shard&) = delete;
     Shard& operator=(const Shard&) = delete;
 
-    // A record of the log, while it is loaded. INVALID_RECORD: it does not parse.
-    Status replay(const record::KeyValue& record, Moment moment);
+    // A record of the log, while it is loaded; of a producer's transaction, unless that is -1.
+    // INVALID_RECORD: it does not parse.
+    Status replay(const record::KeyValue& record, Moment moment,
+                  ProducerId producer = no_producer_id);
 
     // The request's group id is not empty, its versions' differences are levelled (a rebalance
     // time-out of version 0 is the session's).
@@ -72,9 +75,17 @@ public:
     // The topics of the request exist and have names, whatever the version. Answers in its order.
     wire::OffsetCommitResponse commit(const wire::OffsetCommitRequest& request, int version,
                                       Moment moment, Effects* effects);
-    // For one group, by names; every topic of the group if the request names none.
+    // The same as a part of the producer's transaction (KIP-98, KIP-447): the records belong into a
+    // batch of it, the offsets count when it is committed.
+    wire::TxnOffsetCommitResponse commit_in_transaction(const wire::TxnOffsetCommitRequest& request,
+                                                        Moment moment, Effects* effects);
+    // What the producer's transaction holds counts from now on, or never.
+    void end_transaction(ProducerId producer, bool commit);
+    // For one group, by names; every topic of the group if the request names none. A stable offset
+    // is one that no open transaction may change: UNSTABLE_OFFSET_COMMIT for others.
     wire::OffsetFetchResponse::OffsetFetchResponseGroup fetch(
-        const wire::OffsetFetchRequest::OffsetFetchRequestGroup& request) const;
+        const wire::OffsetFetchRequest::OffsetFetchRequestGroup& request,
+        bool require_stable) const;
     wire::OffsetDeleteResponse delete_offsets(const wire::OffsetDeleteRequest& request,
                                               Moment moment, Effects* effects);
 
@@ -105,8 +116,9 @@ private:
         ClassicGroup classic;  // Without members while the group speaks the other protocol.
         std::unique_ptr<ConsumerGroup> consumer;
         Offsets offsets;
-        bool has_record = false;           // Of its metadata, in the log.
-        Instant armed = Instant::never();  // Its place in timers_.
+        std::map<ProducerId, Offsets> pending;  // Of open transactions.
+        bool has_record = false;                // Of its metadata, in the log.
+        Instant armed = Instant::never();       // Its place in timers_.
     };
 
     Group* find(const std::string& id);
@@ -117,6 +129,10 @@ private:
     void arm(const std::string& id, Group* group);
     void remove_offset(const std::string& id, Group* group, const std::string& topic,
                        PartitionIndex partition, Effects* effects);
+    void remove_pending(Group* group, const std::string& topic, PartitionIndex partition);
+    static bool has_pending(const Group& group, const std::string& topic, PartitionIndex partition);
+    ErrorCode check_commit_in_transaction(const wire::TxnOffsetCommitRequest& request, Group* group,
+                                          Moment moment);
     bool is_empty(const Group& group) const;
     bool subscribes(const Group& group, const std::string& topic) const;
     Group* find_or_create_consumer(const std::string& id, Moment moment);
@@ -135,6 +151,8 @@ private:
     Groups groups_;
     Groups::iterator recent_ = groups_.end();
     std::set<std::pair<Instant, std::string>> timers_;
+    std::map<ProducerId, std::set<std::string>> transactions_;  // The groups that take part.
+    std::uint64_t last_order_ = 0;                              // CommittedOffset::order.
     std::shared_ptr<const metadata::ClusterImage> image_;
 };
 

@@ -3,6 +3,7 @@
 
 #include "group/group_record.h"
 #include "group/shard.h"
+#include "metadata/cluster_image.h"
 
 namespace pabal::group {
 
@@ -48,6 +49,7 @@ wire::OffsetCommitResponse Shard::commit(const wire::OffsetCommitRequest& reques
             if (request.retention_time_ms >= 0)
                 offset.expire_timestamp = moment.wall.milliseconds + request.retention_time_ms;
             offset.topic_id = topic.topic_id;
+            offset.order = ++last_order_;
             // A group that nobody joined lives through its offsets.
             if (!group) group = find_or_create(request.group_id, moment);
             effects->records.push_back(offset_commit_record(
@@ -58,8 +60,98 @@ wire::OffsetCommitResponse Shard::commit(const wire::OffsetCommitRequest& reques
     return response;
 }
 
+ErrorCode Shard::check_commit_in_transaction(const wire::TxnOffsetCommitRequest& request,
+                                             Group* group, Moment moment) {
+    if (!group) return request.generation_id >= 0 ? ErrorCode::illegal_generation : ErrorCode::none;
+    // Producers of before KIP-447 do not say which member they write for.
+    const bool names_member = request.generation_id >= 0 || !request.member_id.empty() ||
+                              request.group_instance_id.has_value();
+    if (!names_member) return ErrorCode::none;
+    if (!group->consumer) {
+        return group->classic.commit(request.member_id, request.group_instance_id,
+                                     request.generation_id, moment, true);
+    }
+    constexpr int with_epochs = 9;  // As the version of OffsetCommit that knows them.
+    bool former = false;
+    const ErrorCode error = group->consumer->check_commit(request.member_id, request.generation_id,
+                                                          with_epochs, &former);
+    return former || error == ErrorCode::stale_member_epoch ? ErrorCode::illegal_generation : error;
+}
+
+wire::TxnOffsetCommitResponse Shard::commit_in_transaction(
+    const wire::TxnOffsetCommitRequest& request, Moment moment, Effects* effects) {
+    wire::TxnOffsetCommitResponse response;
+    Group* group = find(request.group_id);
+    const ErrorCode refusal = check_commit_in_transaction(request, group, moment);
+    for (const auto& topic : request.topics) {
+        auto& answered_topic = response.topics.emplace_back();
+        answered_topic.name = topic.name;
+        const auto known = image_ ? image_->topic(topic.name) : nullptr;
+        for (const auto& partition : topic.partitions) {
+            auto& answered = answered_topic.partitions.emplace_back();
+            answered.partition_index = partition.partition_index;
+            answered.error_code = refusal;
+            if (refusal != ErrorCode::none) continue;
+            CommittedOffset offset;
+            offset.metadata = partition.committed_metadata.value_or("");
+            if (offset.metadata.size() > settings_->offset_metadata_max_bytes) {
+                answered.error_code = ErrorCode::offset_metadata_too_large;
+                continue;
+            }
+            offset.offset = partition.committed_offset;
+            offset.leader_epoch = partition.committed_leader_epoch;
+            offset.commit_timestamp = moment.wall.milliseconds;
+            if (known) offset.topic_id = known->id;
+            offset.order = ++last_order_;
+            if (!group) group = find_or_create(request.group_id, moment);
+            effects->records.push_back(offset_commit_record(
+                request.group_id, topic.name, partition.partition_index, offset_value(offset)));
+            group->pending[request.producer_id].set(topic.name, partition.partition_index,
+                                                    std::move(offset));
+            transactions_[request.producer_id].insert(request.group_id);
+        }
+    }
+    return response;
+}
+
+void Shard::end_transaction(ProducerId producer, bool commit) {
+    auto ended = transactions_.extract(producer);
+    if (!ended) return;
+    for (const std::string& id : ended.mapped()) {
+        Group* group = find(id);
+        if (!group) continue;
+        auto pending = group->pending.extract(producer);
+        if (pending && commit) {
+            for (const auto& [topic, partitions] : pending.mapped().topics()) {
+                for (const auto& [index, offset] : partitions) {
+                    // What was committed outside of the transaction since then is newer.
+                    const CommittedOffset* known = group->offsets.find(topic, index);
+                    if (!known || known->order < offset.order)
+                        group->offsets.set(topic, index, offset);
+                }
+            }
+        }
+        const bool had_nothing_else = group->offsets.empty() && group->pending.empty() &&
+                                      !group->has_record && !group->consumer;
+        if (had_nothing_else && group->classic.is_empty() &&
+            group->classic.deadline() == Instant::never())
+            remove(id);
+    }
+}
+
+void Shard::remove_pending(Group* group, const std::string& topic, PartitionIndex partition) {
+    for (auto& [producer, pending] : group->pending) pending.remove(topic, partition);
+    std::erase_if(group->pending, [](const auto& each) { return each.second.empty(); });
+}
+
+bool Shard::has_pending(const Group& group, const std::string& topic, PartitionIndex partition) {
+    return std::any_of(group.pending.begin(), group.pending.end(), [&](const auto& each) {
+        return each.second.find(topic, partition) != nullptr;
+    });
+}
+
 wire::OffsetFetchResponse::OffsetFetchResponseGroup Shard::fetch(
-    const wire::OffsetFetchRequest::OffsetFetchRequestGroup& request) const {
+    const wire::OffsetFetchRequest::OffsetFetchRequestGroup& request, bool require_stable) const {
     using Response = wire::OffsetFetchResponse;
     Response::OffsetFetchResponseGroup response;
     response.group_id = request.group_id;
@@ -71,9 +163,14 @@ wire::OffsetFetchResponse::OffsetFetchResponseGroup Shard::fetch(
                 group->consumer->check_epoch(*request.member_id, request.member_epoch);
         if (response.error_code != ErrorCode::none) return response;
     }
-    const auto answer = [](PartitionIndex index, const CommittedOffset* offset) {
+    const auto answer = [&](const std::string& topic, PartitionIndex index,
+                            const CommittedOffset* offset) {
         Response::OffsetFetchResponsePartitions answered;
         answered.partition_index = index;
+        if (require_stable && group && has_pending(*group, topic, index)) {
+            answered.error_code = ErrorCode::unstable_offset_commit;
+            offset = nullptr;
+        }
         answered.committed_offset = offset ? offset->offset : Offset(-1);
         answered.committed_leader_epoch = offset ? offset->leader_epoch : no_leader_epoch;
         answered.metadata = offset ? offset->metadata : "";
@@ -85,7 +182,7 @@ wire::OffsetFetchResponse::OffsetFetchResponseGroup Shard::fetch(
             auto& topic = response.topics.emplace_back();
             topic.name = name;
             for (const auto& [index, offset] : partitions)
-                topic.partitions.push_back(answer(index, &offset));
+                topic.partitions.push_back(answer(name, index, &offset));
         }
         return response;
     }
@@ -94,8 +191,8 @@ wire::OffsetFetchResponse::OffsetFetchResponseGroup Shard::fetch(
         topic.name = asked.name;
         topic.topic_id = asked.topic_id;
         for (const PartitionIndex index : asked.partition_indexes) {
-            topic.partitions.push_back(
-                answer(index, group ? group->offsets.find(asked.name, index) : nullptr));
+            topic.partitions.push_back(answer(
+                asked.name, index, group ? group->offsets.find(asked.name, index) : nullptr));
         }
     }
     return response;
@@ -135,17 +232,22 @@ void Shard::remove_offset(const std::string& id, Group* group, const std::string
                           PartitionIndex partition, Effects* effects) {
     effects->records.push_back(offset_tombstone(id, topic, partition));
     group->offsets.remove(topic, partition);
+    remove_pending(group, topic, partition);
 }
 
 void Shard::topic_deleted(const std::string& topic, TopicId id, Effects* effects) {
     for (auto& [group_id, group] : groups_) {
-        const auto found = group->offsets.topics().find(topic);
-        if (found == group->offsets.topics().end()) continue;
-        std::vector<PartitionIndex> gone;
-        for (const auto& [index, offset] : found->second) {
-            // A topic of the same name may have come since.
-            if (offset.topic_id == id || offset.topic_id.value().is_zero()) gone.push_back(index);
-        }
+        std::set<PartitionIndex> gone;
+        const auto look = [&](const Offsets& offsets) {
+            const auto found = offsets.topics().find(topic);
+            if (found == offsets.topics().end()) return;
+            for (const auto& [index, offset] : found->second) {
+                // A topic of the same name may have come since.
+                if (offset.topic_id == id || offset.topic_id.value().is_zero()) gone.insert(index);
+            }
+        };
+        look(group->offsets);
+        for (const auto& [producer, pending] : group->pending) look(pending);
         for (const PartitionIndex index : gone)
             remove_offset(group_id, group.get(), topic, index, effects);
     }
@@ -174,13 +276,14 @@ void Shard::expire_offsets(Moment moment, Effects* effects) {
                     since = classic.state_timestamp();
                 const bool due = offset.expire_timestamp >= 0 ? now >= offset.expire_timestamp
                                                               : now - since >= retention;
-                if (due) expired.emplace_back(topic, index);
+                if (due && !has_pending(*group, topic, index)) expired.emplace_back(topic, index);
             }
         }
         for (const auto& [topic, index] : expired)
             remove_offset(id, group.get(), topic, index, effects);
         // An id that was given keeps the group: its member is about to come.
-        if (group->offsets.empty() && is_empty(*group) && classic.deadline() == Instant::never())
+        if (group->offsets.empty() && group->pending.empty() && is_empty(*group) &&
+            classic.deadline() == Instant::never())
             finished.push_back(id);
     }
     for (const std::string& id : finished) remove_group(id, effects);

@@ -337,6 +337,11 @@ std::vector<ActiveProducer> PartitionLog::active_producers() const {
     return state_->producers->active_producers();
 }
 
+std::optional<ActiveProducer> PartitionLog::active_producer(ProducerId producer) const {
+    if (!state_->producers) return std::nullopt;
+    return state_->producers->active_producer(producer);
+}
+
 void PartitionLog::assign_epoch(LeaderEpoch epoch) {
     if (state_->epochs.assign(epoch, state_->log_end)) state_->epochs_dirty = true;
 }

@@ -208,6 +208,7 @@ public:
     // Transactions that a read of [from, upper) must hide; ordered by where they ended.
     Result<std::vector<AbortedTransaction>> aborted_transactions(Offset from, Offset upper) const;
     std::vector<ActiveProducer> active_producers() const;  // By producer id.
+    std::optional<ActiveProducer> active_producer(ProducerId producer) const;
 
     // Drops everything from `offset` on; a batch that holds it in its middle goes as a whole. The
     // caller persists checkpoint() before the next append: an older one vouches for what is gone.

@@ -127,14 +127,27 @@ std::optional<CompletedTransaction> ProducerState::appended(const ProducerBatch&
 std::vector<ActiveProducer> ProducerState::active_producers() const {
     std::vector<ActiveProducer> all;
     all.reserve(producers_.size());
-    for (const auto& [id, producer] : producers_) {
-        std::optional<Offset> last_data_offset;
-        if (producer.batch_count > 0)
-            last_data_offset = producer.batches[producer.batch_count - 1].last_offset;
-        all.push_back({id, producer.epoch, producer.last_sequence(), producer.last_timestamp,
-                       producer.coordinator_epoch, producer.transaction_start, last_data_offset});
-    }
+    for (const auto& [id, producer] : producers_) all.push_back(describe(id, producer));
     return all;
+}
+
+std::optional<ActiveProducer> ProducerState::active_producer(ProducerId producer) const {
+    const auto found = producers_.find(producer);
+    if (found == producers_.end()) return std::nullopt;
+    return describe(producer, found->second);
+}
+
+ActiveProducer ProducerState::describe(ProducerId id, const Producer& producer) {
+    std::optional<Offset> last_data_offset;
+    if (producer.batch_count > 0)
+        last_data_offset = producer.batches[producer.batch_count - 1].last_offset;
+    return {id,
+            producer.epoch,
+            producer.last_sequence(),
+            producer.last_timestamp,
+            producer.coordinator_epoch,
+            producer.transaction_start,
+            last_data_offset};
 }
 
 std::optional<Offset> ProducerState::first_unstable_offset(Offset high_watermark) const {

@@ -69,6 +69,7 @@ public:
     bool empty() const { return producers_.empty(); }
     std::size_t producer_count() const { return producers_.size(); }
     std::vector<ActiveProducer> active_producers() const;
+    std::optional<ActiveProducer> active_producer(ProducerId producer) const;
 
     // The first offset of a transaction that is open, or whose marker the high watermark has not
     // passed yet.
@@ -107,6 +108,8 @@ private:
         ProducerId producer;
         Offset last_offset;  // Of its marker, once there is one.
     };
+
+    static ActiveProducer describe(ProducerId id, const Producer& producer);
 
     std::map<ProducerId, Producer> producers_;
     std::map<Offset, Transaction> open_transactions_;       // By first offset.

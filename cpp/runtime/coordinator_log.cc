@@ -1,7 +1,5 @@
 #include "runtime/coordinator_log.h"
 
-#include <map>
-
 #include "record/batch_builder.h"
 #include "record/compression.h"
 #include "record/control_record.h"
@@ -26,6 +24,10 @@ ErrorCode client_error(ErrorCode error) {
         case ErrorCode::kafka_storage_error:
         case ErrorCode::fenced_leader_epoch:
         case ErrorCode::not_coordinator: return ErrorCode::not_coordinator;
+        // A transaction that goes on elsewhere.
+        case ErrorCode::invalid_producer_epoch:
+        case ErrorCode::invalid_txn_state:
+        case ErrorCode::transaction_coordinator_fenced: return error;
         case ErrorCode::unknown_topic_or_partition:
         case ErrorCode::not_enough_replicas:
         case ErrorCode::not_enough_replicas_after_append:
@@ -34,58 +36,35 @@ ErrorCode client_error(ErrorCode error) {
     }
 }
 
-// Replays what is committed: records of a transaction wait for its marker.
-class CommittedReplay {
-public:
-    explicit CommittedReplay(const CoordinatorLog::Replay* replay) : replay_(replay) {}
+Bytes slice(const Bytes& whole, ByteView part) {
+    if (part.empty()) return Bytes();
+    return whole.slice(static_cast<std::size_t>(part.data() - whole.data()), part.size());
+}
 
-    Status batch(const Bytes& bytes, const record::RecordBatchView& batch, Offset from) {
-        PABAL_TRY_ASSIGN(Bytes records,
-                         record::inflate_records(bytes, batch, codecs_, inflated_limit_bytes));
-        record::RecordReader reader(batch, records.view());
-        while (true) {
-            PABAL_TRY_ASSIGN(auto record, reader.next());
-            if (!record) return Status();
-            if (record->offset < from || !record->key) continue;
-            if (batch.is_control()) {
-                end_transaction(batch.producer_id(), *record->key);
-                continue;
-            }
-            record::KeyValue pair{slice(records, *record->key), std::nullopt};
-            if (record->value) pair.value = slice(records, *record->value);
-            if (batch.is_transactional()) {
-                // The bytes that were read shall not live as long as the transaction.
-                pair.key = Bytes::copy_of(pair.key.view());
-                if (pair.value) pair.value = Bytes::copy_of(pair.value->view());
-                open_[batch.producer_id()].push_back({std::move(pair), record->offset});
-            } else {
-                (*replay_)(pair, record->offset);
-            }
+// Replays the records of one batch from `from` on.
+Status replay_batch(const Bytes& bytes, const record::RecordBatchView& batch, Offset from,
+                    record::Codecs& codecs, const CoordinatorLog::Replay& replay,
+                    const CoordinatorLog::TransactionEnded& ended) {
+    PABAL_TRY_ASSIGN(Bytes records,
+                     record::inflate_records(bytes, batch, codecs, inflated_limit_bytes));
+    record::RecordReader reader(batch, records.view());
+    const ProducerId producer = batch.is_transactional() ? batch.producer_id() : no_producer_id;
+    while (true) {
+        PABAL_TRY_ASSIGN(auto record, reader.next());
+        if (!record) return Status();
+        if (record->offset < from || !record->key) continue;
+        if (batch.is_control()) {
+            const auto type = record::control_record_type(*record->key);
+            const bool commit = type == record::ControlRecordType::commit;
+            if (ended && (commit || type == record::ControlRecordType::abort))
+                ended(batch.producer_id(), commit);
+            continue;
         }
+        record::KeyValue pair{slice(records, *record->key), std::nullopt};
+        if (record->value) pair.value = slice(records, *record->value);
+        replay(pair, record->offset, producer);
     }
-
-private:
-    struct Held {
-        record::KeyValue record;
-        Offset offset;
-    };
-
-    static Bytes slice(const Bytes& whole, ByteView part) {
-        if (part.empty()) return Bytes();
-        return whole.slice(static_cast<std::size_t>(part.data() - whole.data()), part.size());
-    }
-
-    void end_transaction(ProducerId producer, ByteView key) {
-        const auto type = record::control_record_type(key);
-        auto node = open_.extract(producer);
-        if (!node || type != record::ControlRecordType::commit) return;
-        for (const Held& held : node.mapped()) (*replay_)(held.record, held.offset);
-    }
-
-    const CoordinatorLog::Replay* replay_;
-    record::Codecs codecs_;
-    std::map<ProducerId, std::vector<Held>> open_;
-};
+}
 
 }  // namespace
 
@@ -96,7 +75,8 @@ ErrorCode CoordinatorLog::check_leads() const {
     return ErrorCode::none;
 }
 
-io::Task<Status> CoordinatorLog::load(std::shared_ptr<CoordinatorLog> self, Replay replay) {
+io::Task<Status> CoordinatorLog::load(std::shared_ptr<CoordinatorLog> self, Replay replay,
+                                      TransactionEnded ended) {
     ErrorCode error = self->check_leads();
     if (error != ErrorCode::none) co_return Error{error, "this broker leads the partition no more"};
     Offset next = self->partition_->log()->log_start_offset();
@@ -114,7 +94,7 @@ io::Task<Status> CoordinatorLog::load(std::shared_ptr<CoordinatorLog> self, Repl
         if (error != ErrorCode::none)
             co_return Error{error, "its records did not become committed"};
     }
-    CommittedReplay committed(&replay);
+    record::Codecs codecs;
     while (next < end) {
         error = self->check_leads();
         if (error != ErrorCode::none)
@@ -137,7 +117,7 @@ io::Task<Status> CoordinatorLog::load(std::shared_ptr<CoordinatorLog> self, Repl
             auto batch = walker.next();
             if (!batch.ok()) co_return batch.error();
             if (!*batch) break;
-            Status replayed = committed.batch(*bytes, **batch, next);
+            Status replayed = replay_batch(*bytes, **batch, next, codecs, replay, ended);
             if (!replayed.ok()) {
                 co_return Error{replayed.error().code,
                                 "the batch at offset " +
@@ -161,16 +141,49 @@ io::Task<void> CoordinatorLog::await_committed(std::shared_ptr<CoordinatorLog> s
 }
 
 void CoordinatorLog::write(const std::shared_ptr<CoordinatorLog>& self,
-                           std::vector<record::KeyValue> records, Done done) {
-    if (self->closed_) {
-        done(self->closed_because_);
-        return;
-    }
-    if (records.empty() && self->pending_.empty() && !self->appending_) {
+                           std::vector<record::KeyValue> records, Done done, Producer producer) {
+    // What writes nothing is no part of a transaction either.
+    if (records.empty()) producer = {};
+    if (records.empty() && self->pending_.empty() && !self->appending_ && !self->closed_) {
         done(ErrorCode::none);
         return;
     }
-    self->pending_.push_back({std::move(records), std::move(done)});
+    enqueue(self, {std::move(records), std::move(done), producer, std::nullopt});
+}
+
+void CoordinatorLog::write_marker(const std::shared_ptr<CoordinatorLog>& self, Marker marker,
+                                  Done done) {
+    ++self->marker_count_;
+    enqueue(self, {{}, std::move(done), {}, marker});
+}
+
+ErrorCode CoordinatorLog::check(Producer producer) const {
+    const ErrorCode error = check_leads();
+    if (error != ErrorCode::none) return error;
+    const auto known = partition_->log()->active_producer(producer.id);
+    return known && known->epoch > producer.epoch ? ErrorCode::invalid_producer_epoch
+                                                  : ErrorCode::none;
+}
+
+ErrorCode CoordinatorLog::check(const Marker& marker) const {
+    const ErrorCode error = check(marker.producer);
+    if (error != ErrorCode::none) return error;
+    const auto known = partition_->log()->active_producer(marker.producer.id);
+    return known && known->coordinator_epoch > marker.coordinator_epoch
+               ? ErrorCode::transaction_coordinator_fenced
+               : ErrorCode::none;
+}
+
+bool CoordinatorLog::has_open_transaction(Producer producer) const {
+    return partition_->has_open_transaction(producer.id, producer.epoch);
+}
+
+void CoordinatorLog::enqueue(const std::shared_ptr<CoordinatorLog>& self, Write write) {
+    if (self->closed_) {
+        write.done(self->closed_because_);
+        return;
+    }
+    self->pending_.push_back(std::move(write));
     if (self->appending_) return;
     self->appending_ = true;
     // What else this turn brings goes into the same batch.
@@ -183,17 +196,18 @@ io::Task<void> CoordinatorLog::append_pending(std::shared_ptr<CoordinatorLog> se
         std::size_t size = 0;
         std::size_t count = 0;
         for (const Write& write : self->pending_) {
-            if (size > batch_bytes) break;
+            if (size > batch_bytes || (count > 0 && write.has_own_batch())) break;
             for (const record::KeyValue& record : write.records)
                 size += record.key.size() + (record.value ? record.value->size() : 0);
             ++count;
+            if (write.has_own_batch()) break;
         }
         const auto taken = self->pending_.begin() + static_cast<std::ptrdiff_t>(count);
         writes.assign(std::make_move_iterator(self->pending_.begin()),
                       std::make_move_iterator(taken));
         self->pending_.erase(self->pending_.begin(), taken);
         ErrorCode error = self->check_leads();
-        if (error == ErrorCode::none && size > 0) {
+        if (error == ErrorCode::none && (size > 0 || writes.front().marker)) {
             AppendOutcome appended = self->partition_->append_trusted(
                 self->build(writes), RequiredAcks::all, log::AppendOrigin::coordinator);
             error = appended.error;
@@ -214,7 +228,21 @@ io::Task<void> CoordinatorLog::append_pending(std::shared_ptr<CoordinatorLog> se
 
 Bytes CoordinatorLog::build(const std::vector<Write>& writes) const {
     const WallTime now = ports_->clock.wall_now();
-    record::RecordBatchBuilder builder;
+    const Write& first = writes.front();
+    if (first.marker) {
+        const auto type = first.marker->commit ? record::ControlRecordType::commit
+                                               : record::ControlRecordType::abort;
+        return record::end_transaction_marker(type, first.marker->producer.id,
+                                              first.marker->producer.epoch,
+                                              first.marker->coordinator_epoch, now);
+    }
+    record::BatchOptions options;
+    if (first.producer.id != no_producer_id) {
+        options.transactional = true;
+        options.producer_id = first.producer.id;
+        options.producer_epoch = first.producer.epoch;
+    }
+    record::RecordBatchBuilder builder(options);
     for (const Write& write : writes) {
         for (const record::KeyValue& record : write.records) {
             std::optional<ByteView> value;

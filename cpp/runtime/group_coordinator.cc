@@ -180,9 +180,9 @@ io::Task<void> GroupCoordinator::load(ActivePointer active) {
     const Instant began = ports_->clock.now();
     const group::Moment at = moment();
     CoordinatorLog::Replay replay = [this, active, at](const record::KeyValue& record,
-                                                       Offset offset) {
+                                                       Offset offset, ProducerId producer) {
         if (SABOTAGED("commit-is-forgotten-at-load") && offset.value() % 2 == 1) return;
-        Status replayed = active->machine.replay(record, at);
+        Status replayed = active->machine.replay(record, at, producer);
         if (!replayed.ok()) {
             log_->error("passed over a record of __consumer_offsets that cannot be read",
                         {{"partition", active->index.value()},
@@ -190,7 +190,10 @@ io::Task<void> GroupCoordinator::load(ActivePointer active) {
                          {"reason", replayed.error().message}});
         }
     };
-    Status status = co_await CoordinatorLog::load(active->log, replay);
+    CoordinatorLog::TransactionEnded ended = [active](ProducerId producer, bool commit) {
+        active->machine.end_transaction(producer, commit);
+    };
+    Status status = co_await CoordinatorLog::load(active->log, replay, ended);
     if (!active->log->closed()) {
         if (status.ok()) {
             active->loaded = true;
@@ -287,24 +290,42 @@ void GroupCoordinator::carry_out(const ActivePointer& active, group::Effects eff
                           });
 }
 
-io::Task<ErrorCode> GroupCoordinator::written(ActivePointer active, group::Effects effects) {
-    struct Outcome {
-        explicit Outcome(io::Clock& clock) : gate(clock) {}
-        io::Gate gate;
-        std::vector<group::Reply> replies;
-        ErrorCode error = ErrorCode::none;
-        bool known = false;
-    };
+// What became of records that somebody waits for.
+struct GroupCoordinator::Outcome {
+    explicit Outcome(io::Clock& clock) : gate(clock) {}
+    io::Gate gate;
+    std::vector<group::Reply> replies;
+    ErrorCode error = ErrorCode::none;
+    bool known = false;
+};
+
+io::Task<ErrorCode> GroupCoordinator::written(ActivePointer active, group::Effects effects,
+                                              CoordinatorLog::Producer producer) {
     auto outcome = std::make_shared<Outcome>(ports_->clock);
     outcome->replies = std::move(effects.replies);
-    CoordinatorLog::Done done = [this, active, outcome](ErrorCode error) {
+    CoordinatorLog::write(active->log, std::move(effects.records), tell(active, outcome), producer);
+    return known(outcome);
+}
+
+io::Task<ErrorCode> GroupCoordinator::marker_written(ActivePointer active,
+                                                     CoordinatorLog::Marker marker) {
+    auto outcome = std::make_shared<Outcome>(ports_->clock);
+    CoordinatorLog::write_marker(active->log, marker, tell(active, outcome));
+    return known(outcome);
+}
+
+CoordinatorLog::Done GroupCoordinator::tell(const ActivePointer& active,
+                                            const std::shared_ptr<Outcome>& outcome) {
+    return [this, active, outcome](ErrorCode error) {
         outcome->error = error;
         outcome->known = true;
         outcome->gate.open();
         answer(&outcome->replies, error);
         if (error != ErrorCode::none) reload(active);
     };
-    CoordinatorLog::write(active->log, std::move(effects.records), std::move(done));
+}
+
+io::Task<ErrorCode> GroupCoordinator::known(std::shared_ptr<Outcome> outcome) {
     if (!outcome->known) {
         Instant deadline = ports_->clock.now() + commit_timeout_;
         co_await outcome->gate.opened(deadline);
@@ -550,10 +571,12 @@ io::Task<wire::OffsetCommitResponse> GroupCoordinator::commit(wire::OffsetCommit
 }
 
 io::Task<wire::OffsetFetchResponse::OffsetFetchResponseGroup> GroupCoordinator::fetch(
-    wire::OffsetFetchRequest::OffsetFetchRequestGroup request) {
+    wire::OffsetFetchRequest::OffsetFetchRequestGroup request, bool require_stable) {
     using Request = wire::OffsetFetchRequest::OffsetFetchRequestGroup;
-    const auto work = [](group::Shard& machine, const Request& asked, group::Moment,
-                         group::Effects*) { return machine.fetch(asked); };
+    const auto work = [require_stable](group::Shard& machine, const Request& asked, group::Moment,
+                                       group::Effects*) {
+        return machine.fetch(asked, require_stable);
+    };
     const auto fail = [](const Request& asked, ErrorCode error) {
         wire::OffsetFetchResponse::OffsetFetchResponseGroup response;
         response.group_id = asked.group_id;
@@ -562,6 +585,64 @@ io::Task<wire::OffsetFetchResponse::OffsetFetchResponseGroup> GroupCoordinator::
     };
     std::string group = request.group_id;
     return ask(std::move(group), std::move(request), work, fail);
+}
+
+io::Task<GroupCoordinator::Participant> GroupCoordinator::participant(
+    std::string group, CoordinatorLog::Producer producer) {
+    Participant found;
+    Result<ActivePointer> active = co_await serving(group);
+    if (!active.ok()) {
+        found.error = active.error().code;
+        co_return found;
+    }
+    found.error = (*active)->log->check(producer);
+    found.partition = (*active)->index;
+    found.open = (*active)->log->has_open_transaction(producer);
+    found.markers = (*active)->log->marker_count();
+    co_return found;
+}
+
+io::Task<wire::TxnOffsetCommitResponse> GroupCoordinator::commit_in_transaction(
+    wire::TxnOffsetCommitRequest request, std::uint64_t markers) {
+    const CoordinatorLog::Producer producer{request.producer_id, request.producer_epoch};
+    std::string group = request.group_id;
+    Result<ActivePointer> active = co_await serving(std::move(group));
+    ErrorCode error = active.ok() ? (*active)->log->check(producer) : active.error().code;
+    if (error == ErrorCode::none && (*active)->log->marker_count() != markers)
+        error = ErrorCode::concurrent_transactions;
+    wire::TxnOffsetCommitResponse response;
+    if (error == ErrorCode::none) {
+        group::Effects effects;
+        response = (*active)->machine.commit_in_transaction(request, moment(), &effects);
+        error = co_await written(*active, std::move(effects), producer);
+        if (error == ErrorCode::none) co_return response;
+        response = {};
+    }
+    for (const auto& topic : request.topics) {
+        auto& answered = response.topics.emplace_back();
+        answered.name = topic.name;
+        for (const auto& partition : topic.partitions)
+            answered.partitions.push_back({partition.partition_index, error});
+    }
+    co_return response;
+}
+
+io::Task<ErrorCode> GroupCoordinator::end_transaction(PartitionIndex partition,
+                                                      CoordinatorLog::Marker marker) {
+    const auto found = active_.find(partition);
+    if (found == active_.end()) co_return ErrorCode::not_leader_or_follower;
+    ActivePointer active = found->second;
+    ErrorCode error = co_await loaded(active);
+    if (error == ErrorCode::none) error = active->log->check(marker);
+    if (error == ErrorCode::none) {
+        active->machine.end_transaction(marker.producer.id, marker.commit);
+        error = co_await marker_written(active, marker);
+    }
+    // Whoever writes markers looks for leaders, not for coordinators.
+    const bool elsewhere = error == ErrorCode::not_coordinator ||
+                           error == ErrorCode::coordinator_not_available ||
+                           error == ErrorCode::coordinator_load_in_progress;
+    co_return elsewhere ? ErrorCode::not_leader_or_follower : error;
 }
 
 io::Task<wire::OffsetDeleteResponse> GroupCoordinator::delete_offsets(

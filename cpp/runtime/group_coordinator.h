@@ -80,7 +80,24 @@ public:
     io::Task<wire::OffsetCommitResponse> commit(wire::OffsetCommitRequest request, int version);
     // Of one group, by names.
     io::Task<wire::OffsetFetchResponse::OffsetFetchResponseGroup> fetch(
-        wire::OffsetFetchRequest::OffsetFetchRequestGroup request);
+        wire::OffsetFetchRequest::OffsetFetchRequestGroup request, bool require_stable);
+
+    // The partition of a group as one that takes part in a producer's transaction.
+    struct Participant {
+        ErrorCode error = ErrorCode::none;
+        PartitionIndex partition;
+        bool open = false;          // The producer's transaction is known there already.
+        std::uint64_t markers = 0;  // CoordinatorLog::marker_count.
+    };
+    io::Task<Participant> participant(std::string group, CoordinatorLog::Producer producer);
+    // The topics of the request exist. `markers` is the participant's, from before it was verified
+    // that it takes part: CONCURRENT_TRANSACTIONS if a transaction has ended there since.
+    io::Task<wire::TxnOffsetCommitResponse> commit_in_transaction(
+        wire::TxnOffsetCommitRequest request, std::uint64_t markers);
+    // Writes the marker. NOT_LEADER_OR_FOLLOWER where the partition is coordinated elsewhere, or
+    // not yet here; INVALID_PRODUCER_EPOCH, TRANSACTION_COORDINATOR_FENCED.
+    io::Task<ErrorCode> end_transaction(PartitionIndex partition, CoordinatorLog::Marker marker);
+
     io::Task<wire::OffsetDeleteResponse> delete_offsets(wire::OffsetDeleteRequest request);
     io::Task<wire::DescribeGroupsResponse::DescribedGroup> describe(std::string group);
     // Those of all partitions that are coordinated here.
@@ -93,6 +110,7 @@ public:
 private:
     struct Active;
     struct Call;
+    struct Outcome;
     using ActivePointer = std::shared_ptr<Active>;
 
     void follow(PartitionIndex index, const std::shared_ptr<Partition>& partition);
@@ -110,8 +128,12 @@ private:
     group::Moment moment() const;
     // Writes the records; the answers leave when they are committed.
     void carry_out(const ActivePointer& active, group::Effects effects);
-    // The same, and waits for it.
-    io::Task<ErrorCode> written(ActivePointer active, group::Effects effects);
+    // The same, and waits for it; as a part of the producer's transaction, if there is one.
+    io::Task<ErrorCode> written(ActivePointer active, group::Effects effects,
+                                CoordinatorLog::Producer producer = {});
+    io::Task<ErrorCode> marker_written(ActivePointer active, CoordinatorLog::Marker marker);
+    CoordinatorLog::Done tell(const ActivePointer& active, const std::shared_ptr<Outcome>& outcome);
+    io::Task<ErrorCode> known(std::shared_ptr<Outcome> outcome);
     void answer(std::vector<group::Reply>* replies, ErrorCode error);
     void arm(const ActivePointer& active);
     void elapsed(const ActivePointer& active);

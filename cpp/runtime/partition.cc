@@ -131,6 +131,12 @@ AppendOutcome Partition::append_trusted(const Bytes& batch, RequiredAcks acks,
     return append_validated(record::trusted(batch), origin, partitions_->clock().wall_now());
 }
 
+bool Partition::has_open_transaction(ProducerId producer, ProducerEpoch epoch) const {
+    if (!log_) return false;
+    const auto known = log_->active_producer(producer);
+    return known && known->epoch == epoch && known->transaction_start.has_value();
+}
+
 AppendOutcome Partition::append_validated(const record::ValidatedBatch& batch,
                                           log::AppendOrigin origin, WallTime now) {
     AppendOutcome outcome;
@@ -153,6 +159,7 @@ AppendOutcome Partition::append_validated(const record::ValidatedBatch& batch,
     outcome.log_start_offset = appended->log_start_offset;
     outcome.reign = reign_;
 
+    if (batch.control) ++marker_count_;
     auto& traffic = partitions_->traffic_;
     if (appended->duplicate) {
         ++traffic.duplicate_batches;

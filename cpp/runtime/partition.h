@@ -136,6 +136,12 @@ public:
     // The same for batches of our own: coordinators' records and markers.
     AppendOutcome append_trusted(const Bytes& batch, replication::RequiredAcks acks,
                                  log::AppendOrigin origin);
+    // Whether a transaction of this producer and epoch is open here; then what it writes belongs to
+    // it.
+    bool has_open_transaction(ProducerId producer, ProducerEpoch epoch) const;
+    // How many ends of transactions were written here while this broker led. What was verified
+    // before another one came has to be verified again.
+    std::uint64_t marker_count() const { return marker_count_; }
     // Whether the acknowledgement of `appended` has something to wait for.
     bool must_wait(const AppendOutcome& appended, replication::RequiredAcks acks) const;
     // Ends when the records below `end` may be acknowledged (high watermark for acks=all; synced if
@@ -265,6 +271,7 @@ private:
     Instant dirty_since_;
     Offset saved_high_watermark_{0};  // By the newest checkpoint.
     std::uint32_t reign_ = 0;         // Counts the times that this broker stopped to lead.
+    std::uint64_t marker_count_ = 0;
     bool flushing_ = false;
     bool flush_wanted_ = false;
     bool deleted_ = false;

@@ -24,6 +24,8 @@ enum class Purpose {
     heartbeat,  // Registration and heartbeats of a broker, whose end tells that it may be dead.
     control,    // What else a broker asks the active controller for itself.
     forward,    // What it asks for its clients.
+    participation,  // Whether a partition takes part in a transaction, asked of its coordinator.
+    markers,        // How transactions ended, from their coordinator.
 };
 
 class Peers {

@@ -20,6 +20,7 @@ RINGS = {
     "metadata": 2,
     "controller": 2,
     "group": 2,
+    "transaction": 2,
     "replication": 2,
     "io": 3,
     "log": 3,

@@ -83,6 +83,7 @@ void tell_ids(Response::OffsetFetchResponseGroup* group, const metadata::Cluster
 
 io::Task<Response> handle_offset_fetch(Context* context, RequestContext* request, Request message) {
     const int version = request->version;
+    const bool require_stable = message.require_stable;
     const bool several = version >= first_version_with_groups;
     std::vector<Request::OffsetFetchRequestGroup> asked;
     std::optional<std::vector<Request::OffsetFetchRequestTopic>> named = message.topics;
@@ -98,7 +99,7 @@ io::Task<Response> handle_offset_fetch(Context* context, RequestContext* request
         if (version >= first_version_with_ids) unknown = resolve_ids(&group, *image);
         image.reset();
         Response::OffsetFetchResponseGroup fetched =
-            co_await context->groups.fetch(std::move(group));
+            co_await context->groups.fetch(std::move(group), require_stable);
         if (version >= first_version_with_ids) {
             image = context->image();
             tell_ids(&fetched, *image);

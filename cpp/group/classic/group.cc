@@ -576,13 +576,15 @@ void ClassicGroup::members_changed(bool member_left, Moment moment, Effects* eff
 
 ErrorCode ClassicGroup::commit(const std::string& member,
                                const std::optional<std::string>& instance, std::int32_t generation,
-                               Moment moment) {
+                               Moment moment, bool in_transaction) {
     // Nobody's: a simple consumer or an operator, while there are no members.
     if (generation < 0 && state_ == GroupState::empty) return ErrorCode::none;
     if (generation < 0 && member.empty() && !instance) return ErrorCode::unknown_member_id;
     const ErrorCode error = validate(member, instance);
     if (error != ErrorCode::none) return error;
     if (generation != generation_) return ErrorCode::illegal_generation;
+    // The producer does not wait for the members to agree, nor is it one of them.
+    if (in_transaction) return ErrorCode::none;
     if (state_ == GroupState::completing_rebalance) return ErrorCode::rebalance_in_progress;
     begin_session(&members_.at(member), moment);
     return ErrorCode::none;

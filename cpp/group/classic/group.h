@@ -86,9 +86,9 @@ public:
     std::vector<wire::LeaveGroupResponse::MemberResponse> leave(
         const wire::LeaveGroupRequest& request, Moment moment, Effects* effects);
     // Whether this member (or nobody: a simple consumer) may commit offsets now; if so, its session
-    // begins anew.
+    // begins anew, unless a producer commits for it.
     ErrorCode commit(const std::string& member, const std::optional<std::string>& instance,
-                     std::int32_t generation, Moment moment);
+                     std::int32_t generation, Moment moment, bool in_transaction = false);
     wire::DescribeGroupsResponse::DescribedGroup describe() const;
 
     // When `elapsed` has something to do; may be earlier than needed, never later.

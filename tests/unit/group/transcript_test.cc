@@ -123,6 +123,12 @@ private:
         if (command.name == "leave") return leave(command, effects);
         if (command.name == "commit") return commit(command, effects);
         if (command.name == "fetch") return fetch(command);
+        if (command.name == "commit-within") return commit_within(command, effects);
+        if (command.name == "end") {
+            shard_->end_transaction(ProducerId(command.number("producer", 0)),
+                                    command.has("committed"));
+            return "";
+        }
         if (command.name == "delete-offsets") return delete_offsets(command, effects);
         if (command.name == "delete")
             return name(shard_->delete_group(command.words[0], effects)) + "\n";
@@ -249,6 +255,31 @@ private:
         return text;
     }
 
+    // commit-within producer=1 t-0=5: as a part of the producer's transaction.
+    std::string commit_within(const scenario::Command& command, Effects* effects) {
+        wire::TxnOffsetCommitRequest request;
+        request.group_id = command.value("group", "g");
+        request.producer_id = ProducerId(command.number("producer", 0));
+        request.generation_id = static_cast<std::int32_t>(command.number("generation", -1));
+        request.member_id = lengthened(command.value("member"));
+        for (const auto& [key, value] : command.values) {
+            const auto dash = key.rfind('-');
+            if (dash == std::string::npos) continue;
+            auto& topic = request.topics.emplace_back();
+            topic.name = key.substr(0, dash);
+            auto& partition = topic.partitions.emplace_back();
+            partition.partition_index = PartitionIndex(std::stoi(key.substr(dash + 1)));
+            partition.committed_offset = Offset(std::stoll(value));
+        }
+        const auto response = shard_->commit_in_transaction(request, moment(), effects);
+        std::string text;
+        for (const auto& topic : response.topics)
+            for (const auto& partition : topic.partitions)
+                text += topic.name + "-" + std::to_string(partition.partition_index.value()) + " " +
+                        name(partition.error_code) + "\n";
+        return text;
+    }
+
     // fetch t-0 t-1, or fetch for everything.
     std::string fetch(const scenario::Command& command) {
         wire::OffsetFetchRequest::OffsetFetchRequestGroup request;
@@ -259,13 +290,16 @@ private:
             topic.name = word.substr(0, word.find('-'));
             topic.partition_indexes.emplace_back(std::stoi(word.substr(word.find('-') + 1)));
         }
-        const auto response = shard_->fetch(request);
+        const auto response = shard_->fetch(request, command.value("require") == "stable");
         std::string text;
         if (response.error_code != ErrorCode::none) text += name(response.error_code) + "\n";
         for (const auto& topic : response.topics)
             for (const auto& partition : topic.partitions)
                 text += topic.name + "-" + std::to_string(partition.partition_index.value()) +
-                        " at " + std::to_string(partition.committed_offset.value()) + "\n";
+                        (partition.error_code == ErrorCode::none
+                             ? " at " + std::to_string(partition.committed_offset.value())
+                             : " " + name(partition.error_code)) +
+                        "\n";
         return text;
     }
 

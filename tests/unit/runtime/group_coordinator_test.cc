@@ -59,7 +59,7 @@ protected:
         auto& topic = request.topics.emplace().emplace_back();
         topic.name = "orders";
         topic.partition_indexes = {PartitionIndex(1)};
-        const auto response = world.run(groups->fetch(std::move(request)));
+        const auto response = world.run(groups->fetch(std::move(request), false));
         if (response.error_code != ErrorCode::none) return -2;
         return response.topics.at(0).partitions.at(0).committed_offset.value();
     }
