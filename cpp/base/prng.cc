@@ -37,10 +37,10 @@ std::uint64_t Prng::next() {
 std::uint64_t Prng::below(std::uint64_t bound) {
     ASSERT(bound > 0, "a bound of at least one");
     if ((bound & (bound - 1)) == 0) return next() & (bound - 1);
-    // Draws above the largest multiple of `bound` would favour small values: draw again.
-    const std::uint64_t limit = UINT64_MAX - UINT64_MAX % bound;
     std::uint64_t value = next();
-    while (value >= limit) value = next();
+    // Draws above the largest multiple of `bound` would favour small values: draw again. Few come
+    // near enough to be worth the division that tells.
+    while (value > UINT64_MAX - bound && value >= UINT64_MAX - UINT64_MAX % bound) value = next();
     return value % bound;
 }
 

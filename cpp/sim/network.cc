@@ -21,7 +21,7 @@ Duration Network::latency() {
 }
 
 bool Network::is_cut(const std::string& from, const std::string& to) const {
-    return cuts_.contains({from, to});
+    return !cuts_.empty() && cuts_.contains({from, to});
 }
 
 void Network::cut(const std::string& from, const std::string& to) {
@@ -53,9 +53,8 @@ void Network::set_host_state(const std::string& host, HostState state) {
 
 void Network::note(std::string_view what, const Connection& connection, int end,
                    std::initializer_list<std::uint64_t> numbers) {
-    scheduler_.trace().event(scheduler_.now(), what,
-                             connection.ends[end].host + "#" + std::to_string(connection.id),
-                             numbers);
+    scheduler_.trace().event(scheduler_.now(), what, connection.ends[end].host, numbers,
+                             connection.id);
 }
 
 void Network::wake(io::Gate* gate) {

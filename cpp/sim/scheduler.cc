@@ -9,6 +9,9 @@ namespace {
 
 // What one action costs at most. Enough for timers to come due between two actions of a busy lane.
 constexpr std::uint64_t action_nanoseconds_max = 2000;
+// So many cancelled timers for each other one are borne.
+constexpr std::size_t cancelled_per_timer_max = 3;
+constexpr std::size_t due_least = 1024;
 
 }  // namespace
 
@@ -16,7 +19,8 @@ Scheduler::Scheduler(std::uint64_t seed)
     : root_(seed), order_(root_.fork("order")), now_(Instant::from_nanoseconds(1'000'000'000)) {}
 
 LaneId Scheduler::add_lane(std::string name) {
-    lanes_.push_back({std::move(name), {}, false, false});
+    const auto mark = fingerprint(as_bytes(name));
+    lanes_.push_back({std::move(name), mark, {}, false, false});
     return static_cast<LaneId>(lanes_.size() - 1);
 }
 
@@ -28,9 +32,11 @@ void Scheduler::remove_lane(LaneId lane) {
     lanes_[lane].queue.clear();
     settle(lane);
     std::vector<EventId> events;
-    for (const auto& [due, timer] : timers_) {
-        if (timer.lane == lane) events.push_back(due.second);
+    for (const auto& [event, timer] : timers_) {
+        if (timer.lane == lane && !timer.released) events.push_back(event);
     }
+    // Not in the order of a hash table: an action that is destroyed may have an effect.
+    std::sort(events.begin(), events.end());
     for (const auto event : events) cancel(event);
 }
 
@@ -75,30 +81,43 @@ void Scheduler::take_inbox() {
 EventId Scheduler::at(Instant when, LaneId lane, std::function<void()> action) {
     const EventId event = ++last_event_;
     if (when == Instant::never()) return event;
-    const Due due{when, event};
-    timers_.emplace(due, Timer{lane, std::move(action)});
-    timer_places_.emplace(event, due);
+    timers_.emplace(event, Timer{lane, false, std::move(action)});
+    if (due_.size() > due_least + cancelled_per_timer_max * timers_.size()) {
+        std::erase_if(due_, [this](const Due& due) { return !timers_.contains(due.second); });
+        std::make_heap(due_.begin(), due_.end(), std::greater());
+    }
+    due_.emplace_back(when, event);
+    std::push_heap(due_.begin(), due_.end(), std::greater());
     return event;
 }
 
 void Scheduler::cancel(EventId event) {
-    if (const auto place = timer_places_.find(event); place != timer_places_.end()) {
-        timers_.erase(place->second);
-        timer_places_.erase(place);
-    } else {
-        released_.erase(event);
+    // Destroying the action may come back here.
+    auto dropped = timers_.extract(event);
+}
+
+const Scheduler::Due* Scheduler::next_due() {
+    while (!due_.empty() && !timers_.contains(due_.front().second)) {
+        std::pop_heap(due_.begin(), due_.end(), std::greater());
+        due_.pop_back();
     }
+    return due_.empty() ? nullptr : &due_.front();
 }
 
 void Scheduler::release_due() {
-    while (!timers_.empty() && timers_.begin()->first.first <= now_) {
-        auto node = timers_.extract(timers_.begin());
-        const EventId event = node.key().second;
-        timer_places_.erase(event);
-        const LaneId lane = node.mapped().lane;
-        if (lanes_[lane].removed) continue;
+    while (!due_.empty() && due_.front().first <= now_) {
+        const EventId event = due_.front().second;
+        std::pop_heap(due_.begin(), due_.end(), std::greater());
+        due_.pop_back();
+        const auto timer = timers_.find(event);
+        if (timer == timers_.end()) continue;
+        const LaneId lane = timer->second.lane;
+        if (lanes_[lane].removed) {
+            cancel(event);
+            continue;
+        }
+        timer->second.released = true;
         take_inbox();  // What was posted earlier comes first.
-        released_.emplace(event, std::move(node.mapped()));
         enqueue(lane, {nullptr, event});
     }
 }
@@ -114,13 +133,13 @@ void Scheduler::run_one() {
     lanes_[picked].queue.pop_front();
     if (lanes_[picked].queue.empty()) settle(picked);
     if (entry.event != 0) {
-        auto node = released_.extract(entry.event);
+        auto node = timers_.extract(entry.event);
         if (node.empty()) return;  // Cancelled meanwhile.
         entry.action = std::move(node.mapped().action);
     }
     now_ = now_ +
            Duration::nanoseconds(static_cast<std::int64_t>(order_.below(action_nanoseconds_max)));
-    trace_.event(now_, "turn", lanes_[picked].name, {});
+    trace_.turn(now_, lanes_[picked].mark);
     entry.action();
 }
 
@@ -138,8 +157,9 @@ bool Scheduler::step() {
         run_one();
         return true;
     }
-    if (timers_.empty()) return false;
-    now_ = timers_.begin()->first.first;
+    const Due* next = next_due();
+    if (!next) return false;
+    now_ = next->first;
     return true;
 }
 
@@ -148,11 +168,10 @@ void Scheduler::run_until(Instant when) {
         release_due();
         if (has_ready()) {
             run_one();
-        } else if (timers_.empty() || timers_.begin()->first.first > when) {
-            now_ = when;
-        } else {
-            now_ = timers_.begin()->first.first;
+            continue;
         }
+        const Due* next = next_due();
+        now_ = next && next->first <= when ? next->first : when;
     }
 }
 

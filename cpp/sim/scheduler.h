@@ -7,9 +7,9 @@
 #include <cstdint>
 #include <deque>
 #include <functional>
-#include <map>
 #include <mutex>
 #include <string>
+#include <unordered_map>
 #include <utility>
 #include <vector>
 
@@ -61,12 +61,14 @@ private:
     };
     struct Lane {
         std::string name;
+        std::uint64_t mark;  // The fingerprint of its name, for the trace.
         std::deque<Entry> queue;
         bool paused = false;
         bool removed = false;
     };
     struct Timer {
         LaneId lane;
+        bool released = false;  // Queued on its lane, and not yet run.
         std::function<void()> action;
     };
     using Due = std::pair<Instant, EventId>;
@@ -76,6 +78,8 @@ private:
     // Whether the lane can go next has changed.
     void settle(LaneId lane);
     void release_due();
+    // The next timer that is not cancelled, or none.
+    const Due* next_due();
     void take_inbox();
     void run_one();
 
@@ -85,9 +89,10 @@ private:
     Instant now_;
     std::vector<Lane> lanes_;
     std::vector<LaneId> ready_;  // Those with something to do that are not paused, in order.
-    std::map<Due, Timer> timers_;
-    std::map<EventId, Due> timer_places_;
-    std::map<EventId, Timer> released_;  // Due, queued on their lane, not yet run.
+    std::unordered_map<EventId, Timer> timers_;
+    // A heap, the next one first. Most timers are deadlines that are cancelled: these stay here
+    // until their time comes or they are many.
+    std::vector<Due> due_;
     EventId last_event_ = 0;
 
     // Posts, until the thread that runs the world takes them over.

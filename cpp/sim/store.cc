@@ -39,19 +39,23 @@ void StoreImage::apply(Map& map, const io::StoreBatch& batch) {
 
 void StoreImage::make_durable(bool everything) {
     if (everything) {
-        durable_ = shown_;
+        // What is shown is what the base will be with all of its history.
+        for (const auto& batch : history_) apply(durable_, batch.batch);
         history_.clear();
+        seen_ = 0;
         return;
     }
     if (sabotage.loses_synced) return;
     // The write-ahead log is one file: what was logged before is synced too.
-    for (auto& batch : history_) {
+    for (; seen_ < history_.size(); ++seen_) {
+        auto& batch = history_[seen_];
         if (batch.durability != io::Durability::rebuildable) batch.synced = true;
     }
     // A long history without a flush costs memory: what no crash can take goes to the base.
     while (!history_.empty() && history_.front().synced) {
         apply(durable_, history_.front().batch);
         history_.pop_front();
+        --seen_;
     }
 }
 
@@ -68,6 +72,7 @@ void StoreImage::keep_if(const std::function<bool(const Batch& batch)>& keep) {
         if (keep(batch)) apply(durable_, batch.batch);
     }
     history_.clear();
+    seen_ = 0;
     shown_ = durable_;
     open_ = false;
     scheduler_.trace().event(scheduler_.now(), "store-crashed", name_, {shown_.size()});

@@ -56,6 +56,7 @@ private:
     Prng random_;
     Map durable_;
     std::deque<Batch> history_;  // Since `durable_`.
+    std::size_t seen_ = 0;       // So many of its first are marked as synced where they can be.
     Map shown_;
     bool open_ = false;
 };

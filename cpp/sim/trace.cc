@@ -1,5 +1,7 @@
 #include "sim/trace.h"
 
+#include <cstring>
+
 namespace pabal::sim {
 namespace {
 
@@ -15,30 +17,40 @@ std::uint64_t fingerprint(ByteView bytes) {
     std::uint64_t hash = 0xCBF29CE484222325ull ^ bytes.size();
     std::size_t position = 0;
     for (; position + 8 <= bytes.size(); position += 8) {
-        std::uint64_t word = 0;
-        for (int i = 7; i >= 0; --i)
-            word = word << 8 | bytes[position + static_cast<std::size_t>(i)];
+        std::uint64_t word;
+        std::memcpy(&word, bytes.data() + position, 8);
         hash = stir(hash, word);
     }
-    for (; position < bytes.size(); ++position) hash = stir(hash, bytes[position]);
-    return hash;
+    if (position == bytes.size()) return hash;
+    std::uint64_t word = 0;
+    std::memcpy(&word, bytes.data() + position, bytes.size() - position);
+    return stir(hash, word);
 }
 
 void Trace::mix(std::uint64_t word) {
     hash_ = stir(hash_, word);
 }
 
+void Trace::turn(Instant when, std::uint64_t lane) {
+    ++event_count_;
+    mix(static_cast<std::uint64_t>(when.to_nanoseconds()));
+    mix(lane);
+}
+
 void Trace::event(Instant when, std::string_view what, std::string_view where,
-                  std::initializer_list<std::uint64_t> numbers) {
+                  std::initializer_list<std::uint64_t> numbers, std::uint64_t part) {
     ++event_count_;
     mix(static_cast<std::uint64_t>(when.to_nanoseconds()));
     mix(fingerprint(as_bytes(what)));
     mix(fingerprint(as_bytes(where)));
+    mix(part);
     for (const auto number : numbers) mix(number);
-    if (!sink_ || what == "turn") return;
+    if (!sink_) return;
     std::string line(what);
     for (const auto number : numbers) line += ' ' + std::to_string(number);
-    remark(when, where, line);
+    std::string place(where);
+    if (part != 0) place += '#' + std::to_string(part);
+    remark(when, place, line);
 }
 
 void Trace::remark(Instant when, std::string_view where, std::string_view text) {

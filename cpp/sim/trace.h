@@ -22,9 +22,13 @@ public:
     void set_sink(Sink sink) { sink_ = std::move(sink); }
     bool is_told() const { return static_cast<bool>(sink_); }
 
-    // One event: when, what, where, and the numbers that tell it from another.
+    // An action of the lane whose name has this fingerprint: by far the most frequent event, which
+    // is counted and mixed in, but not told.
+    void turn(Instant when, std::uint64_t lane);
+    // One event: when, what, where, and the numbers that tell it from another; `part` says which of
+    // several at that place.
     void event(Instant when, std::string_view what, std::string_view where,
-               std::initializer_list<std::uint64_t> numbers);
+               std::initializer_list<std::uint64_t> numbers, std::uint64_t part = 0);
     // For people only: not part of the hash.
     void remark(Instant when, std::string_view where, std::string_view text);
 

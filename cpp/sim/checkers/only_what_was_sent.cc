@@ -22,8 +22,12 @@ public:
 
 private:
     void check(const Partition& partition, const std::vector<ReadRecord>& records) {
+        auto numbers = sent_.end();
         for (const auto& read : records) {
-            const auto numbers = sent_.find({partition, read.record.client});
+            // Those of one batch are of one client.
+            if (numbers == sent_.end() || numbers->first.second != read.record.client) {
+                numbers = sent_.find({partition, read.record.client});
+            }
             if (!read.record.damaged && numbers != sent_.end() &&
                 numbers->second.contains(read.record.number)) {
                 continue;

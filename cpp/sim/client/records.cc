@@ -1,8 +1,7 @@
 #include "sim/client/records.h"
 
+#include <array>
 #include <charconv>
-#include <map>
-#include <utility>
 
 #include "base/prng.h"
 #include "record/compression.h"
@@ -15,30 +14,32 @@ namespace {
 constexpr std::uint64_t largest_padding_bytes = 600;
 constexpr std::size_t inflated_bytes_max = 16 << 20;
 
-// Values that were made a moment ago are asked for again by each reader.
-constexpr std::size_t kept_values_max = 20'000;
-
-std::string make_value(const RecordId& record) {
-    std::string value;
-    value.reserve(largest_padding_bytes + 32);
-    value += std::to_string(record.client) + ':' + std::to_string(record.number) + ':';
-    Prng padding(static_cast<std::uint64_t>(record.client) << 40 ^
-                 static_cast<std::uint64_t>(record.number));
-    // Words repeat, so that there is something to compress.
-    auto left = padding.below(largest_padding_bytes);
-    while (left-- > 0) value += static_cast<char>('a' + padding.below(4));
-    return value;
-}
+// Four letters that repeat, so that there is something to compress: a byte of chance is four of
+// them.
+constexpr auto letters = [] {
+    std::array<std::array<char, 4>, 256> all{};
+    for (std::size_t chance = 0; chance < all.size(); ++chance) {
+        for (std::size_t i = 0; i < 4; ++i) {
+            all[chance][i] = static_cast<char>('a' + (chance >> 2 * i & 3));
+        }
+    }
+    return all;
+}();
 
 }  // namespace
 
-const std::string& value_of(const RecordId& record) {
-    static std::map<std::pair<std::int32_t, std::int64_t>, std::string> kept;
-    const std::pair key(record.client, record.number);
-    const auto entry = kept.find(key);
-    if (entry != kept.end()) return entry->second;
-    if (kept.size() >= kept_values_max) kept.clear();
-    return kept.emplace(key, make_value(record)).first->second;
+std::string value_of(const RecordId& record) {
+    std::string value = std::to_string(record.client) + ':' + std::to_string(record.number) + ':';
+    Prng padding(static_cast<std::uint64_t>(record.client) << 40 ^
+                 static_cast<std::uint64_t>(record.number));
+    const std::size_t size = value.size() + padding.below(largest_padding_bytes);
+    value.reserve(size + 32);
+    while (value.size() < size) {
+        auto chance = padding.next();
+        for (int i = 0; i < 8; ++i, chance >>= 8) value.append(letters[chance & 0xFF].data(), 4);
+    }
+    value.resize(size);
+    return value;
 }
 
 RecordId record_of(ByteView value) {
@@ -58,7 +59,7 @@ Bytes build_batch(const SentBatch& batch, const record::BatchOptions& options, W
     record::RecordBatchBuilder builder(options);
     const std::string key = "client-" + std::to_string(batch.client);
     for (const auto number : batch.numbers) {
-        const auto& value = value_of({batch.client, number});
+        const auto value = value_of({batch.client, number});
         builder.append(timestamp, as_bytes(key), as_bytes(value));
     }
     return builder.build(codecs);

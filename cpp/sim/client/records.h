@@ -14,8 +14,7 @@
 namespace pabal::sim {
 
 // The value of a record: its number, then up to `largest_padding_bytes` that follow from it.
-// It holds until the next call.
-const std::string& value_of(const RecordId& record);
+std::string value_of(const RecordId& record);
 // Whose value it is.
 RecordId record_of(ByteView value);
 

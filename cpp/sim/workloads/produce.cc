@@ -104,6 +104,7 @@ private:
         auto& random = client.random();
         record::BatchOptions options;
         options.compression = static_cast<record::Compression>(random.below(5));
+        options.compression_level = 1;  // Another one costs time and tells nothing more.
         if (batch.idempotent) {
             options.producer_id = producer->id;
             options.producer_epoch = producer->epoch;
