@@ -5,7 +5,10 @@ from __future__ import annotations
 import argparse
 import importlib
 
-NAMES = ("start", "data_path", "partitions", "groups", "group_scale", "failover", "clients")
+NAMES = (
+    *("start", "data_path", "durability", "partitions", "groups", "group_scale", "failover"),
+    *("clients", "simulator"),
+)
 
 
 def main() -> None:

@@ -18,7 +18,7 @@ from pathlib import Path
 ROOT = Path(__file__).parent.parent
 DIST = ROOT / "dist"
 # Compiled in, so auditwheel cannot see them: Debian's packages of headers.
-HEADERS = ("libasio-dev", "libcli11-dev")
+HEADERS = ("libasio-dev", "libcli11-dev", "libtomlplusplus-dev")
 LIMIT_BYTES = 15_000_000
 
 

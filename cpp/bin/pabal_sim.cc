@@ -1,7 +1,12 @@
-// pabal-sim: runs a scenario of tests/sim under seeds, on real nodes in a simulated world. One seed
-// gives one run: what failed once fails again under the line that is printed.
+// pabal-sim: runs a scenario under seeds, on real nodes in a simulated world. One seed gives one
+// run: what failed once fails again under the line that is printed. With --json every line is an
+// object with one member, for pabal.Simulation.
 #include <sys/wait.h>
 #include <unistd.h>
+
+#if __has_include(<malloc.h>)
+#include <malloc.h>
+#endif
 
 #include <cinttypes>
 #include <csignal>
@@ -12,7 +17,9 @@
 #include <string>
 #include <vector>
 
+#include "bin/json_text.h"
 #include "sim/cluster/sabotage.h"
+#include "sim/cluster/scenario_files.h"
 #include "sim/cluster/simulation.h"
 #include "sim/node/node_server.h"
 
@@ -33,10 +40,12 @@ enum ExitCode {
 
 constexpr char usage[] =
     "usage: pabal-sim --scenario NAME|FILE [--seed N|--fresh] [--seeds COUNT] [--trace] [--twice]\n"
-    "                 [--sabotage ID] [--regressions] [--quiet]\n"
+    "                 [--sabotage ID] [--regressions] [--quiet|--json]\n"
     "       pabal-sim --sabotages [--seeds COUNT]\n"
+    "       pabal-sim --list [--json]\n"
+    "       pabal-sim --version\n"
     "\n"
-    "  --scenario     a file, or a name in tests/sim\n"
+    "  --scenario     a file, or a name that --list tells\n"
     "  --seed         the first seed (1)\n"
     "  --fresh        a first seed that nobody chose\n"
     "  --seeds        how many, one after the other (1)\n"
@@ -45,6 +54,8 @@ constexpr char usage[] =
     "  --regressions  the seeds that the scenario's file remembers\n"
     "  --sabotage     breaks the world or the broker as ID says\n"
     "  --sabotages    runs each known sabotage in its scenario; each must be noticed\n"
+    "  --list         tells the known scenarios and sabotages\n"
+    "  --json         tells everything as lines of JSON, and what befalls the brokers\n"
     "\n"
     "exit code: 0 passed, 1 misused, 3 crash, 4 safety, 5 liveness, 6 not deterministic,\n"
     "7 a probe was not reached, 8 a sabotage was not noticed\n";
@@ -65,6 +76,9 @@ struct Arguments {
     bool regressions = false;
     bool sabotages = false;
     bool quiet = false;
+    bool json = false;
+    bool list = false;
+    bool version = false;
 };
 
 // The line that replays the run under way, for a handler that may not format anything.
@@ -85,9 +99,70 @@ void note_replay_line(const Arguments& arguments, std::uint64_t seed) {
                   arguments.sabotage.empty() ? "" : " --sabotage ", arguments.sabotage.c_str());
 }
 
-std::string path_of(const std::string& scenario) {
-    const bool is_path = scenario.find('/') != std::string::npos || scenario.ends_with(".toml");
-    return is_path ? scenario : std::string(PABAL_SCENARIOS) + "/" + scenario + ".toml";
+Result<sim::Scenario> find_scenario(const std::string& scenario) {
+    if (scenario.find('/') != std::string::npos || scenario.ends_with(".toml")) {
+        return sim::load_scenario(scenario);
+    }
+    std::string known;
+    for (const auto& file : sim::scenario_files()) {
+        if (file.name == scenario) return sim::parse_scenario(file.content, scenario);
+        known += (known.empty() ? "" : ", ") + std::string(file.name);
+    }
+    return Error{ErrorCode::invalid_config, "there is no scenario " + scenario + "; there are " +
+                                                known + ", and files that end with .toml"};
+}
+
+void tell_json(std::string_view name, const JsonObject& object) {
+    std::printf("%s\n", JsonObject().add(name, object).text().c_str());
+    std::fflush(stdout);
+}
+
+const char* name_of(sim::Verdict verdict) {
+    switch (verdict) {
+        case sim::Verdict::passed: return "passed";
+        case sim::Verdict::safety_violated: return "safety";
+        case sim::Verdict::liveness_violated: return "liveness";
+    }
+    return "unknown";
+}
+
+std::uint64_t microseconds(Instant when) {
+    return static_cast<std::uint64_t>((when - Instant()).to_microseconds());
+}
+
+void report_json(const sim::Scenario& scenario, std::uint64_t seed, const sim::Outcome& outcome) {
+    char hash[17];
+    std::snprintf(hash, sizeof hash, "%016" PRIx64, outcome.trace_hash);
+    JsonObject result;
+    result.add("seed", seed)
+        .add("verdict", name_of(outcome.verdict))
+        .add("invariant", outcome.invariant)
+        .add("what", outcome.what)
+        .add("trace_hash", hash)
+        .add("events", outcome.event_count)
+        .add("simulated_us", microseconds(Instant() + outcome.virtual_time))
+        .add("lives", outcome.broker_lives)
+        .add("answers", outcome.answers)
+        .add("faults", outcome.faults)
+        .add("probes", outcome.probes)
+        .add("must_reach", scenario.must_reach);
+    tell_json("result", result);
+}
+
+// Whoever reads JSON is told of everything as it happens.
+void tell_as_json(sim::SimulationOptions* options) {
+    options->history = [](Instant when, const std::string& what) {
+        tell_json("history", JsonObject().add("at_us", microseconds(when)).add("what", what));
+    };
+    options->progress = [](Instant now, std::uint64_t event_count) {
+        tell_json("progress",
+                  JsonObject().add("at_us", microseconds(now)).add("events", event_count));
+    };
+    if (options->sink) {
+        options->sink = [](const std::string& line) {
+            std::printf("%s\n", JsonObject().add("trace", line).text().c_str());
+        };
+    }
 }
 
 void report(const Arguments& arguments, std::uint64_t seed, const sim::Outcome& outcome) {
@@ -105,6 +180,40 @@ void report(const Arguments& arguments, std::uint64_t seed, const sim::Outcome& 
     std::fflush(stdout);
 }
 
+int list_all(const Arguments& arguments) {
+    std::vector<JsonObject> scenarios;
+    std::vector<JsonObject> sabotages;
+    for (const auto& file : sim::scenario_files()) {
+        const auto scenario = sim::parse_scenario(file.content, std::string(file.name));
+        if (!scenario.ok()) {
+            std::fprintf(stderr, "pabal-sim: %s\n", scenario.error().message.c_str());
+            return misused;
+        }
+        scenarios.push_back(JsonObject()
+                                .add("name", scenario->name)
+                                .add("description", scenario->description)
+                                .add("brokers", scenario->brokers)
+                                .add("content", file.content));
+        if (arguments.json) continue;
+        std::printf("%-20s %u broker%s. %s\n", scenario->name.c_str(), scenario->brokers,
+                    scenario->brokers == 1 ? "" : "s", scenario->description.c_str());
+    }
+    for (const auto& sabotage : sim::sabotages()) {
+        sabotages.push_back(JsonObject()
+                                .add("id", sabotage.id)
+                                .add("what", sabotage.what)
+                                .add("scenario", sabotage.scenario));
+        if (arguments.json) continue;
+        std::printf("%-38s a broker that %s: %s\n", sabotage.id.c_str(), sabotage.what.c_str(),
+                    sabotage.scenario.c_str());
+    }
+    if (arguments.json) {
+        const auto all = JsonObject().add("scenarios", scenarios).add("sabotages", sabotages);
+        std::printf("%s\n", all.text().c_str());
+    }
+    return passed;
+}
+
 int run_seed(const Arguments& arguments, const sim::Scenario& scenario, std::uint64_t seed,
              std::map<std::string, std::uint64_t>* probes) {
     note_replay_line(arguments, seed);
@@ -114,12 +223,17 @@ int run_seed(const Arguments& arguments, const sim::Scenario& scenario, std::uin
     if (arguments.trace) {
         options.sink = [](const std::string& line) { std::puts(line.c_str()); };
     }
+    if (arguments.json) tell_as_json(&options);
     const auto servers = sim::node_servers(scenario.broker_config);
     const auto outcome = sim::simulate(scenario, options, servers);
-    report(arguments, seed, outcome);
+    if (arguments.json) {
+        report_json(scenario, seed, outcome);
+    } else {
+        report(arguments, seed, outcome);
+    }
     for (const auto& [id, count] : outcome.probes) (*probes)[id] += count;
     if (arguments.twice) {
-        options.sink = nullptr;
+        options = {.seed = seed, .sabotage = arguments.sabotage};
         const auto again = sim::simulate(scenario, options, servers);
         if (again.trace_hash != outcome.trace_hash) {
             std::printf("seed %" PRIu64 " gave trace %016" PRIx64 " and then %016" PRIx64
@@ -137,7 +251,7 @@ int run_seed(const Arguments& arguments, const sim::Scenario& scenario, std::uin
 }
 
 int run(const Arguments& arguments) {
-    const auto scenario = sim::load_scenario(path_of(arguments.scenario));
+    const auto scenario = find_scenario(arguments.scenario);
     if (!scenario.ok()) {
         std::fprintf(stderr, "pabal-sim: %s\n", scenario.error().message.c_str());
         return misused;
@@ -157,7 +271,7 @@ int run(const Arguments& arguments) {
         const int code = run_seed(arguments, *scenario, arguments.seed + i, &probes);
         if (code != passed) return code;
     }
-    if (!arguments.quiet) {
+    if (!arguments.quiet && !arguments.json) {
         for (const auto& [id, count] : probes)
             std::printf("reached %s %" PRIu64 " times\n", id.c_str(), count);
     }
@@ -233,6 +347,12 @@ bool parse(int count, char** words, Arguments* out) {
             out->sabotages = true;
         } else if (word == "--quiet") {
             out->quiet = true;
+        } else if (word == "--json") {
+            out->json = true;
+        } else if (word == "--list") {
+            out->list = true;
+        } else if (word == "--version") {
+            out->version = true;
         } else if (word == "--scenario" && has_value) {
             out->scenario = words[++i];
         } else if (word == "--sabotage" && has_value) {
@@ -246,7 +366,9 @@ bool parse(int count, char** words, Arguments* out) {
             return false;
         }
     }
-    return out->sabotages != !out->scenario.empty();
+    const int asked = (out->sabotages ? 1 : 0) + (out->list ? 1 : 0) + (out->version ? 1 : 0) +
+                      (out->scenario.empty() ? 0 : 1);
+    return asked == 1;
 }
 
 }  // namespace
@@ -257,8 +379,21 @@ int main(int count, char** words) {
         std::fputs(usage, stderr);
         return misused;
     }
+    if (arguments.version) {
+        std::puts("pabal-sim " PABAL_VERSION);
+        return passed;
+    }
+    if (arguments.list) return list_all(arguments);
+#ifdef M_TRIM_THRESHOLD
+    // A run takes memory and gives it back all the time: the kernel need not be asked each time.
+    mallopt(M_MMAP_THRESHOLD, 1 << 30);
+    mallopt(M_TRIM_THRESHOLD, 1 << 30);
+    mallopt(M_TOP_PAD, 16 << 20);
+#endif
     for (const int signal : {SIGABRT, SIGSEGV, SIGBUS, SIGFPE, SIGILL}) {
         std::signal(signal, tell_crash);
     }
+    // A crash must not take the last lines with it.
+    if (arguments.trace) std::setvbuf(stdout, nullptr, _IOLBF, 1 << 16);
     return arguments.sabotages ? run_sabotages(arguments) : run(arguments);
 }

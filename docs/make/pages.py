@@ -29,6 +29,7 @@ MODULES = (
     "pabal.aio",
     "pabal.serializers",
     "pabal.explore",
+    "pabal.simulation",
     "pabal.pytest_plugin",
     "pabal.errors",
     "pabal.config",
@@ -41,6 +42,7 @@ FIRST = (
     "clients",
     "testing",
     "migrating",
+    "simulation",
     "notebooks",
     "cli",
 )

@@ -12,13 +12,14 @@ A cluster is an object; any Kafka client may connect to it:
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from pabal import aio, errors, explore, serializers
+    from pabal import aio, errors, explore, serializers, simulation
     from pabal.broker import Broker
     from pabal.cluster import Clock, Cluster
     from pabal.consumer import Consumer
     from pabal.group import Group
     from pabal.producer import Producer, RecordMetadata
     from pabal.records import Record, TopicPartition
+    from pabal.simulation import InvariantViolated, Simulation, SimulationResult
     from pabal.topic import PartitionState, Topic
     from pabal.version import __version__
 
@@ -28,10 +29,13 @@ __all__ = [
     "Cluster",
     "Consumer",
     "Group",
+    "InvariantViolated",
     "PartitionState",
     "Producer",
     "Record",
     "RecordMetadata",
+    "Simulation",
+    "SimulationResult",
     "Topic",
     "TopicPartition",
     "__version__",
@@ -39,6 +43,7 @@ __all__ = [
     "errors",
     "explore",
     "serializers",
+    "simulation",
 ]
 
 # Where the names come from, which are imported when they are first asked for: the command line and
@@ -49,15 +54,18 @@ _ORIGINS = {
     "Cluster": "pabal.cluster",
     "Consumer": "pabal.consumer",
     "Group": "pabal.group",
+    "InvariantViolated": "pabal.simulation",
     "PartitionState": "pabal.topic",
     "Producer": "pabal.producer",
     "Record": "pabal.records",
     "RecordMetadata": "pabal.producer",
+    "Simulation": "pabal.simulation",
+    "SimulationResult": "pabal.simulation",
     "Topic": "pabal.topic",
     "TopicPartition": "pabal.records",
     "__version__": "pabal.version",
 }
-_MODULES = frozenset(("aio", "errors", "explore", "serializers"))
+_MODULES = frozenset(("aio", "errors", "explore", "serializers", "simulation"))
 
 
 def __getattr__(name: str) -> object:

@@ -8,34 +8,45 @@ import signal
 import subprocess
 import sysconfig
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 from time import monotonic
 
 from pabal.errors import PabalError
 
-__all__ = ["ServerProcess", "server_program"]
+__all__ = ["ServerProcess", "native_program", "server_program"]
 
 READY = "ready "
 
 
-def server_program() -> Path:
-    """Path of the installed ``pabal-server``.
+def native_program(name: str) -> Path:
+    """Path of a program that is installed with the package: ``pabal-server`` or ``pabal-sim``.
 
     Raises
     ------
     PabalError
         If the installation does not have it.
+
+    Examples
+    --------
+    >>> native_program("pabal-sim").name
+    'pabal-sim'
     """
     # A wheel for all of Linux has the program here, and among the scripts a Python one to run it.
-    bundled = Path(__file__).parent.parent / "pabal.scripts" / "pabal-server"
-    beside = Path(sysconfig.get_path("scripts")) / "pabal-server"
+    bundled = Path(__file__).parent.parent / "pabal.scripts" / name
+    beside = Path(sysconfig.get_path("scripts")) / name
     for program in (bundled, beside):
         if program.exists():
             return program
     for file in importlib.metadata.files("pabal") or ():
-        if file.name == "pabal-server":
+        if file.name == name:
             return Path(str(file.locate())).resolve()
-    raise PabalError("this installation of pabal has no pabal-server program; install it again")
+    raise PabalError(f"this installation of pabal has no {name} program; install it again")
+
+
+def server_program() -> Path:
+    """Path of the installed ``pabal-server``."""
+    return native_program("pabal-server")
 
 
 class ServerProcess:
@@ -47,9 +58,16 @@ class ServerProcess:
         Kafka's broker properties.
     cluster_id : str, optional
         The cluster that it belongs to; without it, whatever its directory says.
+    arguments : sequence of str
+        What the program is told beside, such as ``--standalone``.
     """
 
-    def __init__(self, properties: dict[str, str], cluster_id: str | None = None) -> None:
+    def __init__(
+        self,
+        properties: dict[str, str],
+        cluster_id: str | None = None,
+        arguments: Sequence[str] = (),
+    ) -> None:
         command = [str(server_program())]
         # Until the server has read it.
         self._file = tempfile.NamedTemporaryFile(
@@ -65,6 +83,7 @@ class ServerProcess:
         command += ["--config", self._file.name, "--ready-fd", str(writer)]
         if cluster_id is not None:
             command += ["--cluster-id", cluster_id]
+        command += arguments
         try:
             self._process = subprocess.Popen(
                 command,

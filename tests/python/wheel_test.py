@@ -90,7 +90,7 @@ def test_it_runs_where_nothing_is_installed(bare: Path) -> None:
 
 
 def test_its_programs_run(bare: Path) -> None:
-    for program in ("pabal", "pabal-server"):
+    for program in ("pabal", "pabal-server", "pabal-sim"):
         done = subprocess.run(
             [str(bare / "bin" / program), "--version"],
             env={},
@@ -125,7 +125,7 @@ def test_it_has_the_licence_of_all_that_it_bundles(wheel: Path) -> None:
         if name.startswith("pabal.libs/")
     ]
     assert len(bundled) >= 6
-    for library in [*bundled, "libasio", "libcli11", "pybind11"]:
+    for library in [*bundled, "libasio", "libcli11", "libtomlplusplus", "pybind11"]:
         (text,) = (
             text for name, text in licences.items() if name.startswith(f"bundled/{library}")
         )

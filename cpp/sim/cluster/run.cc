@@ -7,6 +7,7 @@ namespace {
 
 // Far beyond what any phase may take: only a fault of the simulator itself gets there.
 constexpr Duration run_limit = Duration::seconds(24 * 3600);
+constexpr Duration progress_interval = Duration::seconds(1);
 
 std::vector<std::unique_ptr<Checker>> checkers_of(const Scenario& scenario) {
     FlushPolicy policy;
@@ -40,7 +41,8 @@ Run::Run(const Scenario& scenario, const SimulationOptions& options,
       director_(scheduler_, "director", Skew()),
       ledger_(checkers_of(scenario)),
       load_(scheduler_, network_, ledger_, std::move(broker_hosts)),
-      random_(scheduler_.random("director")) {
+      random_(scheduler_.random("director")),
+      options_(options) {
     scheduler_.trace().set_sink(options.sink);
     network_.profile = scenario.network;
     probe::begin(options.sabotage);
@@ -55,7 +57,7 @@ Outcome Run::carry_out() {
     bool ended = false;
     director_.post([this, &ended] { io::detach(run_to_end(this, &ended)); });
     const bool in_time =
-        scheduler_.run_until([&ended] { return ended; }, scheduler_.now() + run_limit);
+        scheduler_.run_until([this, &ended] { return look(ended); }, scheduler_.now() + run_limit);
     if (!in_time && !failed()) liveness_ = "the run does not end";
     Outcome outcome;
     if (ledger_.violation()) {
@@ -71,10 +73,21 @@ Outcome Run::carry_out() {
     outcome.event_count = scheduler_.trace().event_count();
     outcome.virtual_time = scheduler_.now() - Instant();
     outcome.broker_lives = lives();
-    for (const auto& workload : workloads_) outcome.progress += workload->progress();
+    for (const auto& workload : workloads_) {
+        outcome.progress += workload->progress();
+        outcome.answers[workload->name()] += workload->progress();
+    }
     outcome.faults = fault_counts_;
     outcome.probes = probe::counts();
     return outcome;
+}
+
+bool Run::look(bool ended) {
+    if (options_.progress && scheduler_.now() >= next_progress_) {
+        next_progress_ = scheduler_.now() + progress_interval;
+        options_.progress(scheduler_.now(), scheduler_.trace().event_count());
+    }
+    return ended;
 }
 
 io::Task<void> Run::run_to_end(Run* run, bool* ended) {
@@ -87,6 +100,7 @@ void Run::fail_liveness(const std::string& what) {
 }
 
 void Run::tell(const std::string& what) {
+    if (options_.history) options_.history(scheduler_.now(), what);
     scheduler_.trace().remark(scheduler_.now(), "director", what);
 }
 

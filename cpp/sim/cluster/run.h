@@ -72,8 +72,13 @@ private:
     static io::Task<void> work_into(std::function<io::Task<Status>()> work,
                                     std::shared_ptr<std::optional<Status>> ended);
 
+    // Whether the run has ended, looked at after every action.
+    bool look(bool ended);
+
+    const SimulationOptions options_;
     std::string liveness_;
     std::map<std::string, std::uint64_t> fault_counts_;
+    Instant next_progress_;
 };
 
 // How a broker's machine differs from the others; `salt` names it.

@@ -5,6 +5,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <map>
 #include <string>
 
@@ -29,14 +30,20 @@ struct Outcome {
     Duration virtual_time;
     std::uint64_t broker_lives = 0;
     std::uint64_t progress = 0;  // Acknowledged batches, answered reads and the like.
-    std::map<std::string, std::uint64_t> faults;  // How often each kind struck.
-    std::map<std::string, std::uint64_t> probes;  // How often each was reached.
+    std::map<std::string, std::uint64_t> answers;  // `progress` by the kind of workload.
+    std::map<std::string, std::uint64_t> faults;   // How often each kind struck.
+    std::map<std::string, std::uint64_t> probes;   // How often each was reached.
 };
 
 struct SimulationOptions {
     std::uint64_t seed = 1;
     std::string sabotage;  // One of Sabotage, or a mark in the code; empty: nothing.
-    Trace::Sink sink;      // Where the trace is told; none by default.
+    // Who is told of the run, which goes on as if nobody were.
+    Trace::Sink sink;  // Each event of the trace.
+    // What befalls the brokers, in words.
+    std::function<void(Instant when, const std::string& what)> history;
+    // About once in a virtual second.
+    std::function<void(Instant now, std::uint64_t event_count)> progress;
 };
 
 // `make` makes the broker of each life.

@@ -4,19 +4,25 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <set>
 
 #include "base/probe.h"
 #include "sim/cluster/sabotage.h"
+#include "sim/cluster/scenario_files.h"
 #include "tests/unit/sim/toy_broker.h"
 
 namespace pabal::sim {
 namespace {
 
-Scenario scenario(const std::string& name) {
+Scenario scenario_of_file(const std::string& name) {
     auto loaded = load_scenario(std::string(PABAL_SCENARIOS) + "/" + name + ".toml");
     EXPECT_TRUE(loaded.ok()) << loaded.error().message;
-    auto result = std::move(loaded).value();
+    return std::move(loaded).value();
+}
+
+Scenario scenario(const std::string& name) {
+    auto result = scenario_of_file(name);
     result.safety = Duration::seconds(6);
     return result;
 }
@@ -67,9 +73,44 @@ TEST(Simulation, is_not_disturbed_by_being_watched) {
     options.seed = 5;
     const auto quiet = simulate(what, options, toy_brokers());
     std::uint64_t lines = 0;
+    std::vector<std::string> history;
+    std::vector<std::uint64_t> counts;
     options.sink = [&lines](const std::string&) { ++lines; };
-    EXPECT_EQ(simulate(what, options, toy_brokers()).trace_hash, quiet.trace_hash);
+    options.history = [&history](Instant, const std::string& event) { history.push_back(event); };
+    options.progress = [&counts](Instant, std::uint64_t events) { counts.push_back(events); };
+    const auto watched = simulate(what, options, toy_brokers());
+    EXPECT_EQ(watched.trace_hash, quiet.trace_hash);
     EXPECT_GT(lines, 1000u);
+    std::uint64_t faults = 0;
+    for (const auto& [kind, count] : watched.faults) faults += count;
+    EXPECT_GT(faults, 0u);
+    EXPECT_EQ(std::count_if(history.begin(), history.end(),
+                            [](const std::string& event) { return event.starts_with("fault: "); }),
+              static_cast<std::ptrdiff_t>(faults));
+    // About one for each virtual second.
+    EXPECT_GE(counts.size(), 6u);
+    EXPECT_LE(counts.size(),
+              static_cast<std::size_t>(watched.virtual_time.to_milliseconds() / 1000 + 1));
+    EXPECT_TRUE(std::is_sorted(counts.begin(), counts.end()));
+}
+
+TEST(Simulation, tells_what_each_kind_of_client_got_done) {
+    const auto outcome = run(scenario("kill"), 3);
+    std::uint64_t sum = 0;
+    for (const auto& [kind, count] : outcome.answers) sum += count;
+    EXPECT_EQ(sum, outcome.progress);
+    EXPECT_GT(outcome.answers.at("idempotent producers"), 0u);
+}
+
+TEST(Scenarios, that_are_compiled_in_are_those_of_the_directory) {
+    ASSERT_GE(scenario_files().size(), 10u);
+    for (const auto& file : scenario_files()) {
+        const std::string name(file.name);
+        const auto parsed = parse_scenario(file.content, name);
+        ASSERT_TRUE(parsed.ok()) << parsed.error().message;
+        EXPECT_NE(parsed->description, "") << name;
+        EXPECT_EQ(parsed->safety, scenario_of_file(name).safety);
+    }
 }
 
 TEST(Simulation, reaches_the_rare_places_of_the_toy) {
