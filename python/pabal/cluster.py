@@ -444,7 +444,8 @@ class Cluster:
         self._check_open()
         if self._isolation == "process":
             raise RuntimeError(
-                f'the brokers are processes of their own; with isolation="thread" {so_that}'
+                'the brokers are processes of their own, which can be killed, paused and stopped; '
+                f'start the cluster with isolation="thread", where {so_that}'
             )
         return self._world
 

@@ -332,9 +332,9 @@ def test_time_can_be_moved() -> None:
 
 def test_processes_cannot_be_cut_off_from_here() -> None:
     with pabal.Cluster(brokers=1, isolation="process") as cluster:
-        with pytest.raises(RuntimeError, match='isolation="thread"'):
+        with pytest.raises(RuntimeError, match='start the cluster with isolation="thread"'):
             cluster.partition([0], [])
-        with pytest.raises(RuntimeError, match='isolation="thread"'):
+        with pytest.raises(RuntimeError, match='start the cluster with isolation="thread"'):
             cluster.clock.advance(hours=1)
 
 
