@@ -53,6 +53,8 @@ io::Task<void> Quorum::pause(Duration duration) {
 io::Task<void> Quorum::follow() {
     while (!stopped_ && !failed_) {
         co_await saved();
+        // Whoever ended meanwhile has opened the gates that were there, and will open no other.
+        if (stopped_ || failed_) break;
         const std::optional<raft::FetchAsk> ask = machine_.next_fetch();
         if (!ask) {
             io::Gate gate(ports_.clock);
