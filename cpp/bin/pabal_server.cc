@@ -107,6 +107,20 @@ int main(int argument_count, char** arguments) {
     app.add_option("--cluster-id", cluster_id,
                    "The cluster that this broker belongs to: given to log directories that are "
                    "empty, demanded of others");
+    bool standalone = false;
+    bool no_initial_controllers = false;
+    std::optional<std::string> initial_controllers;
+    auto* alone =
+        app.add_flag("--standalone", standalone,
+                     "This controller is the first voter, others are added later: formats "
+                     "an empty metadata log directory so, as kafka-storage does");
+    auto* named = app.add_option("--initial-controllers", initial_controllers,
+                                 "ID@HOST:PORT:DIRECTORY,...: these controllers are the first "
+                                 "voters; the same for all of them");
+    auto* none = app.add_flag("--no-initial-controllers", no_initial_controllers,
+                              "This node joins a quorum that there is already");
+    alone->excludes(named)->excludes(none);
+    named->excludes(none);
     app.add_option("--log-level", level_name, "What is logged to stderr")
         ->check(CLI::IsMember({"debug", "info", "warning", "error"}));
     app.add_option("--ready-fd", ready_descriptor,
@@ -134,6 +148,9 @@ int main(int argument_count, char** arguments) {
     volatile sig_atomic_t failed = 0;
     pabal::embedded::BrokerOptions options;
     options.cluster_id = cluster_id;
+    options.standalone = standalone;
+    options.no_initial_controllers = no_initial_controllers;
+    options.initial_controllers = initial_controllers;
     options.on_failure = [&failed](const std::string&) {
         failed = 1;
         kill(getpid(), SIGTERM);

@@ -55,7 +55,8 @@ std::string refusal(const std::string& who, const std::map<std::string, VersionR
 }
 
 Result<std::optional<Record>> plan(const wire::UpdateFeaturesRequest::FeatureUpdateKey& asked,
-                                   Change change, const ClusterImage& image) {
+                                   Change change, const ClusterImage& image,
+                                   const KraftVersion& kraft) {
     const std::int16_t level = asked.max_version_level;
     auto invalid = [&](const std::string& why) {
         return Error{ErrorCode::invalid_update_version,
@@ -83,15 +84,19 @@ Result<std::optional<Record>> plan(const wire::UpdateFeaturesRequest::FeatureUpd
                                         controller.features, asked.feature, level);
         if (!why.empty()) return invalid(why);
     }
-    const std::int16_t current = image.feature(asked.feature);
+    const bool of_quorum = asked.feature == metadata::kraft_version_feature;
+    const std::int16_t current = of_quorum ? kraft.level : image.feature(asked.feature);
     if (level < current && change == Change::upgrade)
         return invalid(
             "Can't downgrade the version of this feature without setting the upgrade "
             "type to either safe or unsafe downgrade.");
     if (level > current && change != Change::upgrade)
         return invalid("Can't downgrade to a newer version.");
-    if (asked.feature == "kraft.version" && level != current)
-        return invalid("This version of pabal chooses it when it formats a directory.");
+    if (of_quorum && level != current) {
+        PABAL_TRY(kraft.change);
+        // The quorum writes its own record; this one is what the answer waits for.
+        return std::optional<Record>(wire::NoOpRecord());
+    }
     if (asked.feature == "metadata.version" && level < current) {
         const bool loses = std::any_of(
             std::begin(levels_that_changed_records), std::end(levels_that_changed_records),
@@ -116,7 +121,8 @@ Result<std::optional<Record>> plan(const wire::UpdateFeaturesRequest::FeatureUpd
 }  // namespace
 
 Outcome<wire::UpdateFeaturesResponse> update_features(const wire::UpdateFeaturesRequest& request,
-                                                      int version, const ClusterImage& image) {
+                                                      int version, const ClusterImage& image,
+                                                      const KraftVersion& kraft) {
     Outcome<wire::UpdateFeaturesResponse> outcome;
     auto& response = outcome.response;
     std::set<std::string> seen;
@@ -125,7 +131,7 @@ Outcome<wire::UpdateFeaturesResponse> update_features(const wire::UpdateFeatures
         // Version 0 knows one kind of downgrade.
         if (version == 0) change = asked.allow_downgrade ? Change::safe_downgrade : Change::upgrade;
         auto planned = seen.insert(asked.feature).second
-                           ? plan(asked, change, image)
+                           ? plan(asked, change, image, kraft)
                            : Result<std::optional<Record>>(
                                  Error{ErrorCode::invalid_request,
                                        "Feature '" + asked.feature + "' stands more than once."});

@@ -11,9 +11,17 @@ class ClusterImage;
 
 namespace pabal::controller {
 
+// The one feature that the quorum finalises itself: where it stands, and whether the quorum could
+// go where the request wants it.
+struct KraftVersion {
+    std::int16_t level = 0;
+    Status change;
+};
+
 // All updates of a request, or none.
 Outcome<wire::UpdateFeaturesResponse> update_features(const wire::UpdateFeaturesRequest& request,
                                                       int version,
-                                                      const metadata::ClusterImage& image);
+                                                      const metadata::ClusterImage& image,
+                                                      const KraftVersion& kraft);
 
 }  // namespace pabal::controller

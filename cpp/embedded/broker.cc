@@ -101,6 +101,13 @@ Result<std::unique_ptr<Broker>> Broker::make(const std::map<std::string, std::st
     node_options.cluster_id = options.cluster_id;
     node_options.host_name = os::host_name();
     node_options.on_failure = options.on_failure;
+    using FirstVoters = node::NodeOptions::FirstVoters;
+    if (options.standalone) node_options.first_voters = FirstVoters::this_node;
+    if (options.no_initial_controllers) node_options.first_voters = FirstVoters::nobody_yet;
+    if (options.initial_controllers) {
+        node_options.first_voters = FirstVoters::named;
+        node_options.named_voters = *options.initial_controllers;
+    }
     return std::unique_ptr<Broker>(new Broker(std::make_unique<Parts>(
         std::move(config), std::move(log), std::move(node_options), options)));
 }

@@ -31,6 +31,10 @@ struct BrokerOptions {
     std::shared_ptr<World> world;
     // Demanded of directories that are formatted already, given to empty ones.
     std::optional<std::string> cluster_id;
+    // As NodeOptions has them: who votes first where voters are dynamic (KIP-853).
+    bool standalone = false;
+    bool no_initial_controllers = false;
+    std::optional<std::string> initial_controllers;
 };
 
 class Broker {

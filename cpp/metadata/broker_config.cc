@@ -189,8 +189,7 @@ Status BrokerConfig::settle_quorum() {
         const std::size_t sign = voter.find('@');
         const std::string_view number = std::string_view(voter).substr(0, sign);
         std::int32_t id = -1;
-        const auto [end, error] =
-            std::from_chars(number.data(), number.data() + number.size(), id);
+        const auto [end, error] = std::from_chars(number.data(), number.data() + number.size(), id);
         const auto address = sign == std::string::npos
                                  ? std::nullopt
                                  : parse_host_port(std::string_view(voter).substr(sign + 1));
@@ -226,11 +225,27 @@ Status BrokerConfig::settle_quorum() {
     if (!is_controller_ && quorum_voters_.empty() && quorum_bootstrap_servers_.empty())
         return invalid("a broker must know where its controllers are: set " +
                        std::string(voters_setting) + " or " + std::string(servers_setting));
-    if (is_controller_ && quorum_voters_.empty() && quorum_bootstrap_servers_.size() > 1)
-        return invalid(std::string(servers_setting) +
-                       " names several controllers, but not their ids; name the voters in " +
-                       std::string(voters_setting) + ", as ID@HOST:PORT");
     return {};
+}
+
+bool BrokerConfig::asks_other_controllers() const {
+    auto is_loopback = [](const std::string& host) {
+        return host == "localhost" || host == "127.0.0.1" || host == "::1";
+    };
+    auto is_here = [&](const Endpoint& endpoint, const QuorumVoter& server) {
+        const bool same_host = endpoint.host.empty() || endpoint.host == server.host ||
+                               (is_loopback(endpoint.host) && is_loopback(server.host));
+        return same_host && endpoint.port == server.port;
+    };
+    auto is_own = [&](const QuorumVoter& server) {
+        return std::any_of(listeners_.begin(), listeners_.end(), [&](const ListenerConfig& each) {
+            return each.controller &&
+                   (is_here(each.bind, server) ||
+                    (each.advertised.port != 0 && is_here(each.advertised, server)));
+        });
+    };
+    return is_controller_ && quorum_voters_.empty() &&
+           !std::all_of(quorum_bootstrap_servers_.begin(), quorum_bootstrap_servers_.end(), is_own);
 }
 
 Status BrokerConfig::settle_listeners() {

@@ -55,12 +55,15 @@ public:
     BrokerId node_id() const { return node_id_; }
     bool is_broker() const { return is_broker_; }
     bool is_controller() const { return is_controller_; }
-    // By id. A controller that names none is the only one.
+    // By id; the static ones. A controller that names none and whose log names none is the only one,
+    // unless it asks others.
     const std::vector<QuorumVoter>& quorum_voters() const { return quorum_voters_; }
-    // Where a broker asks who leads, if it is told no voters. Ids are not known.
+    // Where a node asks who leads, if it is told no voters. Ids are not known.
     const std::vector<QuorumVoter>& quorum_bootstrap_servers() const {
         return quorum_bootstrap_servers_;
     }
+    // A controller whose voters are not static, and that is told of others than itself to ask.
+    bool asks_other_controllers() const;
     // The first of controller.listener.names: the one that nodes use among themselves.
     const std::string& controller_listener() const { return controller_listener_; }
     const std::vector<ListenerConfig>& listeners() const { return listeners_; }

@@ -56,15 +56,17 @@ std::optional<SnapshotId> SnapshotId::parse(std::string_view name) {
 }
 
 std::vector<Bytes> snapshot_batches(const std::vector<Bytes>& records, LeaderEpoch epoch,
-                                    WallTime last_contained, WallTime now) {
+                                    WallTime last_contained, WallTime now,
+                                    const QuorumRecords& quorum) {
     std::vector<Bytes> batches;
     Offset next{0};
     wire::SnapshotHeaderRecord header;
     header.version = 0;
     header.last_contained_log_timestamp = last_contained.milliseconds;
-    batches.push_back(record::quorum_control_batch(record::ControlRecordType::snapshot_header,
-                                                   encoded(header), next, epoch, now));
-    ++next;
+    QuorumRecords begin{{record::ControlRecordType::snapshot_header, encoded(header)}};
+    begin.insert(begin.end(), quorum.begin(), quorum.end());
+    batches.push_back(record::quorum_control_batch(begin, next, epoch, now));
+    next += static_cast<std::int64_t>(begin.size());
     for (std::size_t i = 0; i < records.size();) {
         record::BatchOptions options;
         options.base_offset = next;
@@ -112,11 +114,13 @@ Result<SnapshotHeader> read_snapshot(const Bytes& file,
                 wire::SnapshotHeaderRecord message;
                 wire::Reader value(Bytes::copy_of(view->value.value_or(ByteView())));
                 PABAL_TRY(decode(value, message, 0));
-                header = SnapshotHeader{WallTime{message.last_contained_log_timestamp}};
+                header = SnapshotHeader{WallTime{message.last_contained_log_timestamp}, {}};
             } else if (!header) {
                 return corrupt("the snapshot does not begin with its header," + at);
             } else if (type == record::ControlRecordType::snapshot_footer) {
                 finished = true;
+            } else if (type) {
+                header->quorum.push_back({*type, Bytes::copy_of(view->value.value_or(ByteView()))});
             }
         }
     }

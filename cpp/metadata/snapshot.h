@@ -13,6 +13,7 @@
 #include "base/ids.h"
 #include "base/result.h"
 #include "base/time.h"
+#include "record/control_record.h"
 
 namespace pabal::metadata {
 
@@ -30,12 +31,17 @@ struct SnapshotId {
 
 inline constexpr std::string_view bootstrap_file = "bootstrap.checkpoint";
 
+// The quorum's own facts in a snapshot, beside header and footer: its version and its voters.
+using QuorumRecords = std::vector<record::QuorumControlRecord>;
+
 // `records` as the metadata log frames them, in batches; the bytes of the file, piece by piece.
 std::vector<Bytes> snapshot_batches(const std::vector<Bytes>& records, LeaderEpoch epoch,
-                                    WallTime last_contained, WallTime now);
+                                    WallTime last_contained, WallTime now,
+                                    const QuorumRecords& quorum = {});
 
 struct SnapshotHeader {
     WallTime last_contained;
+    QuorumRecords quorum;
 };
 
 // Calls `visit` with each metadata record. CORRUPT_MESSAGE if a batch is damaged, the header is

@@ -9,6 +9,7 @@
 
 #include "base/prng.h"
 #include "base/result.h"
+#include "base/time.h"
 #include "io/disk.h"
 #include "metadata/broker_config.h"
 #include "runtime/partitions.h"
@@ -27,6 +28,6 @@ struct LogDirectories {
 
 // Errors say which directory, what is wrong with it, and what to do.
 Result<LogDirectories> claim_log_directories(io::Disk& disk, const metadata::BrokerConfig& config,
-                                             const NodeOptions& options, Prng random);
+                                             const NodeOptions& options, Prng random, WallTime now);
 
 }  // namespace pabal::node

@@ -216,8 +216,9 @@ Status Node::Parts::bind() {
 io::Task<Status> Node::Parts::start() {
     std::optional<Result<LogDirectories>> claimed;
     Prng random = ports.random.fork("log directories");
-    std::function<void()> claim = [this, &claimed, random] {
-        claimed.emplace(claim_log_directories(ports.disk, config, options, random));
+    const WallTime now = ports.clock.wall_now();
+    std::function<void()> claim = [this, &claimed, random, now] {
+        claimed.emplace(claim_log_directories(ports.disk, config, options, random, now));
     };
     co_await ports.disk.run(claim);
     if (!claimed->ok()) co_return claimed->error();
@@ -257,6 +258,10 @@ io::Task<Status> Node::Parts::start() {
     runtime::QuorumOptions quorum_options = runtime::QuorumOptions::of(config);
     quorum_options.cluster_id = directories.cluster_id;
     quorum_options.directory_id = directories.metadata_directory;
+    quorum_options.joins = config.asks_other_controllers() ||
+                           options.first_voters == NodeOptions::FirstVoters::nobody_yet;
+    for (const metadata::Endpoint& each : controller_options.controller_endpoints)
+        quorum_options.settings.endpoints.push_back({each.name, each.host, each.port});
     quorum_options.log = &log;
     quorum = std::make_unique<runtime::Quorum>(ports, std::move(quorum_options));
     publisher = std::make_unique<runtime::MetadataPublisher>(ports, config, quorum.get(), &log);

@@ -29,6 +29,12 @@ struct NodeOptions {
     std::optional<std::string> cluster_id;
     // An empty log directory is formatted at start, as kafka-storage would; else it is refused.
     bool format_empty_directories = true;
+    // Who votes first in a quorum whose voters stand in its log (KIP-853): written when an empty
+    // metadata log directory is formatted, and of no meaning for others. `by_configuration`: voters
+    // are static, or this node is the only one.
+    enum class FirstVoters { by_configuration, this_node, named, nobody_yet };
+    FirstVoters first_voters = FirstVoters::by_configuration;
+    std::string named_voters;  // ID@HOST:PORT:DIRECTORY, and more behind commas.
     // What clients are told of listeners that are bound to every interface and not advertised
     // otherwise.
     std::string host_name = "localhost";

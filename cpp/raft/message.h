@@ -62,6 +62,7 @@ struct Message {
     enum class Kind { vote, begin_epoch, end_epoch };
     Kind kind = Kind::vote;
     BrokerId to = no_broker;
+    DirectoryId to_directory;  // All zero where any directory of that node is meant.
     LeaderEpoch epoch{0};
     VoteAsk vote;                     // Of kind vote.
     std::vector<BrokerId> preferred;  // Of kind end_epoch: who should follow, the best first.

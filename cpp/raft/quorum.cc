@@ -7,6 +7,7 @@
 #include "base/probe.h"
 #include "record/batch_builder.h"
 #include "record/control_record.h"
+#include "record/record.h"
 #include "record/record_batch.h"
 #include "wire/records/leader_change_message.h"
 #include "wire/writer.h"
@@ -25,18 +26,20 @@ constexpr std::size_t most_replicas = 4096;
 // An observer that has not fetched for so long is gone.
 constexpr Duration observer_lifetime = Duration::seconds(300);
 
-Bytes leader_change(BrokerId leader, const std::vector<BrokerId>& voters,
-                    const std::vector<BrokerId>& granting) {
+const std::pair<BrokerId, DirectoryId> nobody{no_broker, DirectoryId()};
+
+// As Kafka 4.3 writes it: without directories, also where voters are dynamic.
+Bytes leader_change(BrokerId leader, const Voters& voters, const Voters& granting) {
     wire::LeaderChangeMessage message;
     message.version = leader_change_version;
     message.leader_id = leader;
-    for (BrokerId voter : voters) {
+    for (const Voter& voter : voters) {
         message.voters.emplace_back();
-        message.voters.back().voter_id = voter;
+        message.voters.back().voter_id = voter.id;
     }
-    for (BrokerId voter : granting) {
+    for (const Voter& voter : granting) {
         message.granting_voters.emplace_back();
-        message.granting_voters.back().voter_id = voter;
+        message.granting_voters.back().voter_id = voter.id;
     }
     wire::Writer writer;
     encode(writer, message, leader_change_version);
@@ -73,10 +76,6 @@ std::string_view name(Role role) {
 Quorum::Quorum(BrokerId self, DirectoryId directory, Settings settings, Prng random)
     : self_(self), directory_(directory), settings_(settings), random_(random) {}
 
-bool Quorum::is_voter(BrokerId id) const {
-    return std::binary_search(state_.voters.begin(), state_.voters.end(), id);
-}
-
 bool Quorum::is_up_to_date(const OffsetAndEpoch& other) const {
     if (SABOTAGED("vote-for-a-shorter-log")) return true;
     if (other.epoch != epochs_.last()) return other.epoch > epochs_.last();
@@ -99,9 +98,11 @@ Reply Quorum::reply(ErrorCode error, bool granted) const {
 
 Status Quorum::start(Found found, std::vector<BrokerId> voters, Now now) {
     std::sort(voters.begin(), voters.end());
-    const bool votes = std::binary_search(voters.begin(), voters.end(), self_);
+    const bool named = std::binary_search(voters.begin(), voters.end(), self_);
+    history_ = std::move(found.voters);
     if (found.state) {
-        if (votes && !found.state->voters.empty() && found.state->voters != voters)
+        if (named && has_static_voters() && !found.state->voters.empty() &&
+            found.state->voters != voters)
             return Error{ErrorCode::inconsistent_voter_set,
                          "the metadata quorum of this directory has the voters " +
                              text(found.state->voters) + ", but this node is told that they are " +
@@ -110,13 +111,21 @@ Status Quorum::start(Found found, std::vector<BrokerId> voters, Now now) {
                              "directory anew"};
         state_ = *found.state;
     }
-    state_.voters = std::move(voters);
+    for (BrokerId id : voters) {
+        Voter& voter = static_voters_.emplace_back();
+        voter.id = id;
+        if (id == self_) voter = self();
+        voter.directory = DirectoryId();
+    }
+    voters_changed();
     epochs_ = EpochHistory(std::move(found.epochs));
     // A log whose epoch is ahead of quorum-state lost that file; its epoch was voted for once.
     if (epochs_.last() > state_.epoch) {
         state_.epoch = epochs_.last();
         state_.leader = no_broker;
-        state_.voted = votes ? self_ : no_broker;
+        const bool may_have_voted = votes() || settings_.eligible;
+        state_.voted = may_have_voted ? self_ : no_broker;
+        state_.voted_directory = may_have_voted ? directory_ : DirectoryId();
     }
     log_start_ = found.log_start;
     log_end_ = found.log_end;
@@ -132,9 +141,10 @@ Status Quorum::start(Found found, std::vector<BrokerId> voters, Now now) {
             return Error{ErrorCode::unknown_server_error, "the quorum has used up its epochs"};
     } else if (knows_other_leader()) {
         become_follower(state_.epoch, state_.leader, now);
-    } else if (votes) {
-        const auto rank = std::lower_bound(state_.voters.begin(), state_.voters.end(), self_) -
-                          state_.voters.begin();
+    } else if (stands()) {
+        const Voters& all = this->voters();
+        const auto rank = std::count_if(all.begin(), all.end(),
+                                        [this](const Voter& voter) { return voter.id < self_; });
         timer_ = now.instant + Duration::milliseconds(stagger_milliseconds * rank);
     }
     return {};
@@ -143,30 +153,31 @@ Status Quorum::start(Found found, std::vector<BrokerId> voters, Now now) {
 // ------------------------------------------------------------------------------------------ roles
 
 // The only place where the epoch changes: never back, and with it goes what was said in the last.
-void Quorum::enter(LeaderEpoch epoch, BrokerId leader, BrokerId voted) {
+void Quorum::enter(LeaderEpoch epoch, BrokerId leader, Key voted_for) {
     ASSERT(epoch >= state_.epoch, "an epoch never goes back");
-    if (epoch == state_.epoch && leader == state_.leader && voted == state_.voted) return;
+    if (epoch == state_.epoch && leader == state_.leader && voted_for == voted()) return;
     state_.epoch = epoch;
     state_.leader = leader;
-    state_.voted = voted;
+    state_.voted = voted_for.first;
+    state_.voted_directory = voted_for.second;
     state_unsaved_ = true;
 }
 
-void Quorum::become_unattached(LeaderEpoch epoch, BrokerId voted, Now now) {
+void Quorum::become_unattached(LeaderEpoch epoch, Key voted_for, Now now) {
     const bool same = epoch == state_.epoch;
-    enter(epoch, same ? state_.leader : no_broker, voted);
+    enter(epoch, same ? state_.leader : no_broker, voted_for);
     role_ = Role::unattached;
     fetched_ = false;
     ballots_.clear();
     replicas_.clear();
-    timer_ = is_voter(self_) ? now.instant + random_within(settings_.election_timeout,
-                                                           scaled(settings_.election_timeout, 2, 1))
-                             : Instant::never();
+    timer_ = stands() ? now.instant + random_within(settings_.election_timeout,
+                                                    scaled(settings_.election_timeout, 2, 1))
+                      : Instant::never();
 }
 
 void Quorum::become_follower(LeaderEpoch epoch, BrokerId leader, Now now) {
     ASSERT(leader != self_, "nobody follows himself");
-    enter(epoch, leader, epoch == state_.epoch ? state_.voted : no_broker);
+    enter(epoch, leader, epoch == state_.epoch ? voted() : nobody);
     role_ = Role::follower;
     fetched_ = false;
     ballots_.clear();
@@ -192,7 +203,7 @@ void Quorum::become_candidate(Now now) {
     }
     // The only voter grants itself its vote in the very step in which it asks for it; nothing
     // leaves this node before the state is durable, so one write stands for vote and election.
-    enter(state_.epoch + 1, no_broker, alone() ? no_broker : self_);
+    enter(state_.epoch + 1, no_broker, alone() ? nobody : Key(self_, directory_));
     role_ = Role::candidate;
     ballots_.clear();
     timer_ = now.instant +
@@ -205,31 +216,41 @@ void Quorum::become_candidate(Now now) {
 }
 
 void Quorum::become_leader(Now now) {
-    std::vector<BrokerId> granting;
-    for (BrokerId voter : state_.voters)
-        if (voter == self_ || ballots_[voter].granted) granting.push_back(voter);
-    enter(state_.epoch, self_, state_.voted);
+    Voters granting;
+    for (const Voter& voter : voters())
+        if (voter.is(self_, directory_) || ballots_[voter.id].granted) granting.push_back(voter);
+    enter(state_.epoch, self_, voted());
     role_ = Role::leader;
     ballots_.clear();
     replicas_.clear();
-    for (BrokerId voter : state_.voters)
-        if (voter != self_) replicas_[voter].id = voter;
+    updated_.clear();
+    voters_changed();
     timer_ = Instant::never();
     led_since_ = now.instant;
     epoch_start_ = log_end_;
-    Bytes batch = record::quorum_control_batch(record::ControlRecordType::leader_change,
-                                               leader_change(self_, state_.voters, granting),
-                                               log_end_, state_.epoch, now.wall);
-    batches_.push_back({log_end_, log_end_, std::move(batch)});
     epochs_.append(state_.epoch, log_end_);
-    ++log_end_;
+    std::vector<record::QuorumControlRecord> records{
+        {record::ControlRecordType::leader_change, leader_change(self_, voters(), granting)}};
+    // The log has to say who votes once it does not begin with the file that says so, and where
+    // this voter is found now.
+    const bool unwritten = history_.voters_offset() == VoterHistory::before_the_log;
+    const Voter* own = find(voters(), self_);
+    if (!has_static_voters() && (unwritten || (own && *own != self()))) {
+        Voters next = voters();
+        for (Voter& voter : next)
+            if (voter.id == self_) voter = self();
+        records.push_back(
+            {record::ControlRecordType::kraft_version, kraft_version_record(kraft_version())});
+        records.push_back({record::ControlRecordType::kraft_voters, voters_record(next)});
+    }
+    append_control(records, now);
     ask_voters(now);
 }
 
 void Quorum::become_resigned(Now now) {
     std::vector<const Replica*> best;
-    for (const auto& [id, replica] : replicas_)
-        if (is_voter(id)) best.push_back(&replica);
+    for (const auto& [key, replica] : replicas_)
+        if (is_voter(key.first, key.second)) best.push_back(&replica);
     std::stable_sort(best.begin(), best.end(),
                      [](const Replica* a, const Replica* b) { return a->log_end > b->log_end; });
     std::vector<BrokerId> preferred;
@@ -238,11 +259,8 @@ void Quorum::become_resigned(Now now) {
     ballots_.clear();
     replicas_.clear();
     for (BrokerId voter : preferred) {
-        Message& message = messages_.emplace_back();
-        message.kind = Message::Kind::end_epoch;
-        message.to = voter;
-        message.epoch = state_.epoch;
-        message.preferred = preferred;
+        send(Message::Kind::end_epoch, voter, false);
+        messages_.back().preferred = preferred;
     }
     timer_ = now.instant +
              random_within(settings_.election_timeout, scaled(settings_.election_timeout, 2, 1));
@@ -257,7 +275,7 @@ void Quorum::learn(BrokerId leader, LeaderEpoch epoch, Now now) {
             become_follower(epoch, leader, now);
         } else {
             // A node that is told to have led has lost its memory: it votes for nobody there.
-            become_unattached(epoch, leader == self_ ? self_ : no_broker, now);
+            become_unattached(epoch, leader == self_ ? Key(self_, directory_) : nobody, now);
         }
         return;
     }
@@ -270,10 +288,10 @@ void Quorum::learn(BrokerId leader, LeaderEpoch epoch, Now now) {
 }
 
 void Quorum::lose_leader(Now now) {
-    if (is_voter(self_)) {
+    if (stands()) {
         become_prospective(now);
     } else {
-        become_unattached(state_.epoch, state_.voted, now);
+        become_unattached(state_.epoch, voted(), now);
     }
 }
 
@@ -284,18 +302,17 @@ void Quorum::elapsed(Now now) {
     switch (role_) {
         case Role::unattached:
         case Role::resigned:
-            if (timer_ <= now.instant) become_prospective(now);
+            if (timer_ <= now.instant) lose_leader(now);
             break;
         case Role::prospective:
-            if (timer_ <= now.instant) {
-                if (knows_other_leader()) {
-                    become_follower(state_.epoch, state_.leader, now);
-                } else {
-                    become_unattached(state_.epoch, state_.voted, now);
-                    timer_ =
-                        now.instant + random_within(Duration(), settings_.election_backoff_max);
-                }
+            if (timer_ <= now.instant && !knows_other_leader()) {
+                become_unattached(state_.epoch, voted(), now);
+                timer_ = now.instant + random_within(Duration(), settings_.election_backoff_max);
             } else {
+                // Whether the leader of this epoch is back it says itself, or the others do.
+                if (timer_ <= now.instant)
+                    timer_ = now.instant + random_within(settings_.election_timeout,
+                                                         scaled(settings_.election_timeout, 2, 1));
                 count_votes(now);
                 if (role_ == Role::prospective) ask_voters(now);
             }
@@ -327,9 +344,9 @@ Instant Quorum::next_timer() const {
     if (role_ == Role::leader) next = check_quorum_at();
     const bool asks =
         role_ == Role::prospective || role_ == Role::candidate || role_ == Role::leader;
-    for (BrokerId voter : state_.voters) {
-        if (!asks || voter == self_) continue;
-        const auto found = ballots_.find(voter);
+    for (const Voter& voter : voters()) {
+        if (!asks || voter.id == self_) continue;
+        const auto found = ballots_.find(voter.id);
         if (found == ballots_.end()) continue;
         const Ballot& ballot = found->second;
         if (ballot.in_flight) continue;
@@ -338,7 +355,7 @@ Instant Quorum::next_timer() const {
             next = std::min(next, ballot.again);
     }
     if (role_ == Role::prospective) {
-        std::size_t granted = 1;
+        std::size_t granted = votes() ? 1 : 0;
         for (const auto& [id, ballot] : ballots_) granted += ballot.granted ? 1 : 0;
         if (granted >= majority()) next = std::min(next, yield_until_);
     }
@@ -347,12 +364,16 @@ Instant Quorum::next_timer() const {
 
 // When a leader has gone without the fetches of a majority for too long.
 Instant Quorum::check_quorum_at() const {
-    if (majority() <= 1) return Instant::never();
+    const std::size_t others = majority() - (votes() ? 1 : 0);
+    if (others == 0) return Instant::never();
     std::vector<Instant> heard;
-    for (const auto& [id, replica] : replicas_)
-        if (is_voter(id)) heard.push_back(replica.last_fetch.value_or(led_since_));
+    for (const Voter& voter : voters()) {
+        if (voter.id == self_) continue;
+        const Replica* known = replica(voter.id, voter.directory);
+        heard.push_back(known && known->last_fetch ? *known->last_fetch : led_since_);
+    }
     std::sort(heard.begin(), heard.end(), std::greater<>());
-    return heard[majority() - 2] + scaled(settings_.fetch_timeout, 3, 2);
+    return heard[others - 1] + scaled(settings_.fetch_timeout, 3, 2);
 }
 
 // ------------------------------------------------------------------------------------------ votes
@@ -361,6 +382,7 @@ void Quorum::send(Message::Kind kind, BrokerId to, bool pre_vote) {
     Message& message = messages_.emplace_back();
     message.kind = kind;
     message.to = to;
+    if (const Voter* voter = find(voters(), to)) message.to_directory = voter->directory;
     message.epoch = state_.epoch;
     if (kind == Message::Kind::vote)
         message.vote = {self_, directory_, state_.epoch, end(), pre_vote};
@@ -368,22 +390,22 @@ void Quorum::send(Message::Kind kind, BrokerId to, bool pre_vote) {
 
 // Whatever is due to be said to the other voters, in the role that this node has.
 void Quorum::ask_voters(Now now) {
-    for (BrokerId voter : state_.voters) {
-        if (voter == self_) continue;
-        Ballot& ballot = ballots_[voter];
+    for (const Voter& voter : voters()) {
+        if (voter.id == self_) continue;
+        Ballot& ballot = ballots_[voter.id];
         if (ballot.in_flight || ballot.again > now.instant) continue;
         if (role_ == Role::leader) {
             // A voter that fetches knows who leads.
-            const Replica& replica = replicas_[voter];
+            const Replica* known = replica(voter.id, voter.directory);
             const Duration period = scaled(settings_.fetch_timeout, 1, 2);
-            if (replica.last_fetch && *replica.last_fetch + period > now.instant) {
-                ballot.again = *replica.last_fetch + period;
+            if (known && known->last_fetch && *known->last_fetch + period > now.instant) {
+                ballot.again = *known->last_fetch + period;
                 continue;
             }
-            send(Message::Kind::begin_epoch, voter, false);
+            send(Message::Kind::begin_epoch, voter.id, false);
         } else {
             if (ballot.granted || (role_ == Role::candidate && ballot.rejected)) continue;
-            send(Message::Kind::vote, voter, role_ == Role::prospective);
+            send(Message::Kind::vote, voter.id, role_ == Role::prospective);
         }
         ballot.in_flight = true;
     }
@@ -398,7 +420,8 @@ bool Quorum::may_grant(const VoteAsk& ask) const {
     }
     if (role_ != Role::unattached && role_ != Role::prospective) return false;
     if (state_.voted != no_broker && !SABOTAGED("vote-is-given-twice"))
-        return state_.voted == ask.candidate;
+        return has_static_voters() ? state_.voted == ask.candidate
+                                   : voted() == Key(ask.candidate, ask.directory);
     return state_.leader == no_broker;
 }
 
@@ -407,13 +430,16 @@ Reply Quorum::vote(const VoteAsk& ask, Now now) {
     if (ask.epoch < state_.epoch) return reply(ErrorCode::fenced_leader_epoch);
     if (ask.candidate < BrokerId(0) || ask.candidate == self_ || ask.epoch.value() >= INT32_MAX - 1)
         return reply(ErrorCode::invalid_request);
-    if (!is_voter(ask.candidate) || !is_voter(self_))
+    // Where voters are dynamic, a log that is behind may not know the candidate for one yet, nor
+    // this node: it votes all the same, as does one that knows no voters at all.
+    const bool knows_all = has_static_voters() && !voters().empty();
+    if (knows_all ? !is_voter(ask.candidate) || !votes() : !settings_.eligible)
         return reply(ErrorCode::inconsistent_voter_set);
-    if (ask.epoch > state_.epoch) become_unattached(ask.epoch, no_broker, now);
+    if (ask.epoch > state_.epoch) become_unattached(ask.epoch, nobody, now);
     if (!may_grant(ask)) return reply(ErrorCode::none);
     if (!ask.pre_vote) {
         REACHED("vote-is-granted");
-        become_unattached(state_.epoch, ask.candidate, now);
+        become_unattached(state_.epoch, {ask.candidate, ask.directory}, now);
         return reply(ErrorCode::none, true);
     }
     if (role_ == Role::prospective) {
@@ -447,6 +473,10 @@ void Quorum::replied(const Message& message, const Reply& reply, Now now) {
             ballot.again = now.instant + scaled(settings_.fetch_timeout, 1, 2);
     }
     learn(reply.leader, reply.epoch, now);
+    // The leader that was thought to be gone answers.
+    const bool speaks = reply.leader == message.to && reply.leader == state_.leader;
+    if (speaks && role_ == Role::prospective && reply.epoch == state_.epoch && !reply.granted)
+        become_follower(state_.epoch, state_.leader, now);
     count_votes(now);
 }
 
@@ -459,13 +489,13 @@ void Quorum::unanswered(const Message& message, Now now) {
 
 void Quorum::count_votes(Now now) {
     if (role_ != Role::prospective && role_ != Role::candidate) return;
-    std::size_t granted = 1;
+    std::size_t granted = votes() ? 1 : 0;
     std::size_t rejected = 0;
     for (const auto& [id, ballot] : ballots_) {
         granted += ballot.granted ? 1 : 0;
         rejected += ballot.rejected ? 1 : 0;
     }
-    const bool lost = rejected > state_.voters.size() - majority();
+    const bool lost = rejected > voters().size() - majority();
     if (granted >= majority()) {
         if (role_ == Role::candidate) {
             become_leader(now);
@@ -554,15 +584,18 @@ FetchReply Quorum::fetch(const FetchAsk& ask, Now now) {
     const FetchReply first = answer(ask);
     const bool member = ask.replica >= BrokerId(0) && ask.replica != self_;
     if (first.error != ErrorCode::none || !member) return first;
-    if (!replicas_.contains(ask.replica) && replicas_.size() >= most_replicas) return first;
-    Replica& replica = replicas_[ask.replica];
+    const Key key = key_of(ask.replica, ask.directory);
+    if (!replicas_.contains(key) && replicas_.size() >= most_replicas) return first;
+    Replica& replica = replicas_[key];
     replica.id = ask.replica;
     replica.directory = ask.directory;
     if (!first.snapshot && !first.diverging) {
         if (ask.from.offset >= log_end_) {
             replica.last_caught_up = now.wall;
+            replica.was_caught_up = true;
         } else if (replica.leader_end >= Offset(0) && ask.from.offset >= replica.leader_end) {
             replica.last_caught_up = replica.last_fetch_wall;
+            replica.was_caught_up = true;
         }
         replica.log_end = ask.from.offset;
     }
@@ -570,6 +603,7 @@ FetchReply Quorum::fetch(const FetchAsk& ask, Now now) {
     replica.last_fetch_wall = now.wall;
     replica.leader_end = log_end_;
     count_fetches();
+    resign_if_removed(now);
     // What this fetch vouches for may be what it asks for.
     return answer(ask);
 }
@@ -577,8 +611,14 @@ FetchReply Quorum::fetch(const FetchAsk& ask, Now now) {
 void Quorum::count_fetches() {
     if (role_ != Role::leader) return;
     std::vector<Offset> ends;
-    for (BrokerId voter : state_.voters)
-        ends.push_back(voter == self_ ? durable_end_ : replicas_[voter].log_end);
+    for (const Voter& voter : voters()) {
+        if (voter.is(self_, directory_)) {
+            ends.push_back(durable_end_);
+        } else {
+            const Replica* known = replica(voter.id, voter.directory);
+            ends.push_back(known ? known->log_end : Offset(-1));
+        }
+    }
     std::sort(ends.begin(), ends.end(), std::greater<>());
     std::size_t enough = majority();
     if (SABOTAGED("commit-without-a-majority") && enough > 1) --enough;
@@ -590,10 +630,11 @@ void Quorum::count_fetches() {
 
 std::optional<FetchAsk> Quorum::next_fetch() const {
     if (halted_) return std::nullopt;
-    const bool searches = role_ == Role::unattached && !is_voter(self_);
+    const bool searches = role_ == Role::unattached && !stands();
     if (role_ != Role::follower && !searches) return std::nullopt;
-    // The offset of a voter's fetch counts as its share of the majority.
-    if (is_voter(self_) && durable_end_ < log_end_ &&
+    // The offset of a voter's fetch counts as its share of the majority, and that of a node that is
+    // made a voter does so before it knows.
+    if ((votes() || settings_.eligible) && durable_end_ < log_end_ &&
         !SABOTAGED("fetch-vouches-for-what-is-not-durable"))
         return std::nullopt;
     return FetchAsk{self_, directory_, state_.epoch, end(), high_watermark_};
@@ -640,6 +681,8 @@ Status Quorum::fetched(const FetchAsk& ask, const FetchReply& reply, Now now) {
         log_end_ = cut;
         durable_end_ = std::min(durable_end_, cut);
         epochs_.truncate(cut);
+        history_.truncate(cut);
+        voters_changed();
         truncate_to_ = cut;
         return {};
     }
@@ -655,16 +698,28 @@ Status Quorum::append_fetched(const Bytes& records) {
     for (;;) {
         const std::size_t begin = walker.position();
         PABAL_TRY_ASSIGN(const auto batch, walker.next());
-        if (!batch) return {};
+        if (!batch) break;
         // Metadata is never compacted: its batches follow one another without a gap.
         if (batch->base_offset() != log_end_ || batch->leader_epoch() < epochs_.last() ||
             batch->leader_epoch() > state_.epoch || !batch->crc_is_right())
-            return {};
+            break;
+        if (batch->is_control()) {
+            record::RecordReader reader(*batch, batch->records());
+            for (;;) {
+                PABAL_TRY_ASSIGN(const auto control, reader.next());
+                if (!control) break;
+                const auto type = record::control_record_type(control->key.value_or(ByteView()));
+                if (type && control->value)
+                    PABAL_TRY(history_.append(control->offset, *type, *control->value));
+            }
+        }
         epochs_.append(batch->leader_epoch(), log_end_);
         batches_.push_back(
             {batch->base_offset(), batch->last_offset(), records.slice(begin, batch->size())});
         log_end_ = batch->next_offset();
     }
+    voters_changed();
+    return {};
 }
 
 void Quorum::heard_of_leader(LeaderEpoch epoch, Now now) {
@@ -673,9 +728,11 @@ void Quorum::heard_of_leader(LeaderEpoch epoch, Now now) {
     timer_ = now.instant + settings_.fetch_timeout;
 }
 
-void Quorum::snapshot_loaded(OffsetAndEpoch snapshot, Now now) {
+void Quorum::snapshot_loaded(OffsetAndEpoch snapshot, VoterHistory voters, Now now) {
     REACHED("metadata-snapshot-is-fetched");
     snapshot_ = snapshot;
+    history_ = std::move(voters);
+    voters_changed();
     log_start_ = log_end_ = durable_end_ = snapshot.offset;
     epochs_ = EpochHistory();
     epochs_.begin_at(snapshot);
@@ -687,6 +744,7 @@ void Quorum::snapshot_taken(OffsetAndEpoch snapshot) {
     snapshot_ = snapshot;
     log_start_ = std::max(log_start_, snapshot.offset);
     epochs_.begin_at(snapshot);
+    history_.begin_at(snapshot.offset);
 }
 
 Result<Offset> Quorum::propose(const std::vector<Bytes>& records, WallTime now) {
@@ -719,6 +777,8 @@ void Quorum::refused(Offset log_end, Now now) {
     // What a follower could not write others have committed all the same; here it is not known yet.
     high_watermark_ = std::min(high_watermark_, log_end);
     epochs_.truncate(log_end);
+    history_.truncate(log_end);
+    voters_changed();
     if (role_ == Role::leader && log_end_ <= epoch_start_) become_resigned(now);
 }
 
@@ -758,9 +818,9 @@ std::vector<Replica> Quorum::replicas(Now now) const {
         all.push_back(own);
         told = true;
     };
-    for (const auto& [id, replica] : replicas_) {
-        if (!told && self_ < id) tell_self();
-        const bool gone = !is_voter(id) && replica.last_fetch &&
+    for (const auto& [key, replica] : replicas_) {
+        if (!told && self_ < key.first) tell_self();
+        const bool gone = !is_voter(key.first, key.second) && replica.last_fetch &&
                           *replica.last_fetch + observer_lifetime < now.instant;
         if (!gone) all.push_back(replica);
     }

@@ -1,7 +1,7 @@
-// KRaft: the quorum that decides what stands in the metadata log (KIP-595), its pre-vote (KIP-996)
-// and its snapshots (KIP-630). A pure machine of one node, voter or observer: calls say what
-// happened and when; take_ready() says what to do, in the order of its fields. The caller owns the
-// log and the network, and reports back.
+// KRaft: the quorum that decides what stands in the metadata log (KIP-595), its pre-vote (KIP-996),
+// its snapshots (KIP-630) and changes of its voters (KIP-853). A pure machine of one node, voter or
+// observer: calls say what happened and when; take_ready() says what to do, in the order of its
+// fields. The caller owns the log and the network, and reports back.
 //
 // The roles and what leads from one to the other. E is the epoch; any message with a larger E leads
 // to `follower` if it names a leader, else to `unattached`, in that E.
@@ -9,28 +9,37 @@
 //   unattached   in E; knows no leader; may have voted in E
 //     -> unattached   it grants its vote in E to another
 //     -> follower     it learns who leads E
-//     -> prospective  the election timeout passed (voters only)
+//     -> prospective  the election timeout passed (voters only, here and below; see stands())
 //   prospective  asks whether it would get votes in E+1, and changes nothing by that
 //     -> candidate    a majority would
-//     -> follower     the election timeout passed and a leader of E was known, or is now
-//     -> unattached   the election timeout passed, or it granted its vote in E to another
+//     -> follower     a leader of E speaks, or a majority would not, and a leader of E is known
+//     -> unattached   the election timeout passed and no leader of E is known, or it granted its
+//                     vote in E to another
 //   candidate    in a new E, for which it voted for itself, durably, before it asks others
 //     -> leader       a majority granted their votes; the only voter needs no other
 //     -> follower     another leads E
 //     -> prospective  it can win no more and waited a while, or the election timeout passed
 //   leader       appends in E; commits what a majority has durably, from its own E on
-//     -> resigned     the node stops, or no majority fetched for one and a half fetch timeouts
+//     -> resigned     the node stops, no majority fetched for one and a half fetch timeouts, or
+//                     the record is committed by which it is a voter no more
 //   follower     fetches from the leader of E
 //     -> prospective  nothing was fetched for the fetch timeout, the leader resigned, or there is
 //                     evidence that its process is dead (voters; an observer -> unattached)
 //   resigned     led E, grants pre-votes only
-//     -> prospective  the election timeout passed
+//     -> prospective  the election timeout passed (voters; an observer -> unattached)
+//
+// Who votes is what the last record of voters in the log says, committed or not; a log that loses
+// that record goes back to what the one before said. Voters change one at a time, and only once the
+// leader has committed a record of its own epoch, so that any two majorities share a voter. A voter
+// that is removed stands for election and leads, without a vote of its own, until it knows that its
+// removal is committed: those who lack that record may need it.
 #pragma once
 
 #include <cstdint>
 #include <map>
 #include <optional>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "base/bytes.h"
@@ -41,6 +50,11 @@
 #include "raft/epoch_history.h"
 #include "raft/message.h"
 #include "raft/quorum_state.h"
+#include "raft/voters.h"
+
+namespace pabal::record {
+struct QuorumControlRecord;
+}
 
 namespace pabal::raft {
 
@@ -52,6 +66,9 @@ struct Settings {
     Duration fetch_timeout = Duration::milliseconds(1000);
     Duration election_backoff_max = Duration::milliseconds(50);
     Duration retry_backoff = Duration::milliseconds(20);
+    // The node may be made a voter: it vouches only for what is durable from the first fetch on.
+    bool eligible = false;
+    std::vector<VoterEndpoint> endpoints;  // Of this node, for the record of voters.
 };
 
 struct Now {
@@ -66,6 +83,7 @@ struct Found {
     Offset log_start{0};
     Offset log_end{0};  // Whether all below is durable is not known before the first sync.
     std::optional<OffsetAndEpoch> snapshot;  // The newest one, durable.
+    VoterHistory voters;                     // Of the control records in snapshot and log.
 };
 
 struct AppendedRecords {
@@ -88,13 +106,14 @@ struct Ready {
 
 // A member of the quorum as its leader sees it.
 struct Replica {
-    BrokerId id;
+    BrokerId id = no_broker;
     DirectoryId directory;
     Offset log_end{-1};  // -1 until it has fetched from this leader.
     std::optional<Instant> last_fetch;
     WallTime last_fetch_wall;
-    WallTime last_caught_up;  // When it last had what the leader had.
-    Offset leader_end{-1};    // Of the leader's log at its last fetch.
+    WallTime last_caught_up;     // When it last had what the leader had.
+    bool was_caught_up = false;  // It had once.
+    Offset leader_end{-1};       // Of the leader's log at its last fetch.
 };
 
 class Quorum {
@@ -102,9 +121,9 @@ public:
     // `directory` may stay all zero.
     Quorum(BrokerId self, DirectoryId directory, Settings settings, Prng random);
 
-    // Takes part from here on. An empty set of voters makes an observer that does not know them.
-    // The only voter leads at once. INCONSISTENT_VOTER_SET if the directory belongs to a quorum
-    // with other voters.
+    // Takes part from here on. `voters` are the static ones, which count unless the log says
+    // otherwise; an empty set makes an observer that does not know them. The only voter leads at
+    // once. INCONSISTENT_VOTER_SET if the directory belongs to a quorum with other static voters.
     Status start(Found found, std::vector<BrokerId> voters, Now now);
 
     // Time passes; call it at next_timer() at the latest.
@@ -136,13 +155,30 @@ public:
     void leader_died(LeaderEpoch epoch, Now now);
     // The leader sent a piece of its snapshot: it lives.
     void heard_of_leader(LeaderEpoch epoch, Now now);
-    // The log was replaced by that snapshot of the leader.
-    void snapshot_loaded(OffsetAndEpoch snapshot, Now now);
+    // The log was replaced by that snapshot of the leader, whose control records are these.
+    void snapshot_loaded(OffsetAndEpoch snapshot, VoterHistory voters, Now now);
     // The log begins with this snapshot of our own now.
     void snapshot_taken(OffsetAndEpoch snapshot);
 
     // The leader appends `records` as one batch; its last offset. NOT_LEADER_OR_FOLLOWER elsewhere.
     Result<Offset> propose(const std::vector<Bytes>& records, WallTime now);
+    // Changes of the voters (KIP-853), by the leader: the record is appended and counts at once; it
+    // is committed once high_watermark() is above the returned offset. NOT_LEADER_OR_FOLLOWER
+    // elsewhere, UNSUPPORTED_VERSION below kraft.version 1, REQUEST_TIMED_OUT while an earlier
+    // change or a record of this epoch is not committed, or the new voter has not caught up.
+    Status may_change_voters(std::string_view change) const;
+    Status may_add(const Voter& voter) const;
+    Result<Offset> add_voter(const Voter& voter, Now now);
+    Result<Offset> remove_voter(BrokerId id, DirectoryId directory, Now now);
+    // A voter says where it is reached and what it could run. Below kraft.version 1 this is only
+    // remembered, for the change to it. VOTER_NOT_FOUND, INVALID_REQUEST.
+    Status update_voter(const Voter& voter, Now now);
+    // Raises kraft.version; false if it is there already. INVALID_UPDATE_VERSION says why not.
+    Result<bool> upgrade(std::int16_t level, bool validate_only, Now now);
+    // What the leader should be told of this voter: it stands otherwise in the record of voters, or
+    // in none. Nothing for anybody but a follower that votes.
+    std::optional<Voter> update_due() const;
+
     // The log below `log_end` survives a loss of power.
     void durable(Offset log_end);
     // The last batches handed out could not be written and do not stand: the log ends at `log_end`.
@@ -167,8 +203,17 @@ public:
     // A leader that has committed a record of its own epoch, and with it all that came before.
     bool has_committed() const { return role_ == Role::leader && high_watermark_ > epoch_start_; }
     const QuorumState& state() const { return state_; }
-    const std::vector<BrokerId>& voters() const { return state_.voters; }
-    bool is_voter(BrokerId id) const;
+    const Voters& voters() const;
+    const VoterHistory& voter_history() const { return history_; }
+    std::int16_t kraft_version() const { return history_.level(); }
+    bool is_voter(BrokerId id) const { return find(voters(), id) != nullptr; }
+    bool is_voter(BrokerId id, DirectoryId directory) const;
+    bool votes() const { return is_voter(self_, directory_); }
+    // Whether it may stand for election: also a voter whose removal is not known to be committed,
+    // since those who lack that record may need it to lead.
+    bool stands() const;
+    // This replica had what the leader had, within the last hour, as far as this leader knows.
+    bool has_caught_up(BrokerId id, DirectoryId directory) const;
     // The leader's view, itself included; empty elsewhere. Ordered by id.
     std::vector<Replica> replicas(Now now) const;
 
@@ -181,8 +226,15 @@ private:
         Instant again;  // When to ask (again).
     };
 
-    bool alone() const { return state_.voters.size() == 1 && is_voter(self_); }
-    std::size_t majority() const { return state_.voters.size() / 2 + 1; }
+    // A voter is known by id and directory; static ones by their id, whatever the directory.
+    using Key = std::pair<BrokerId, DirectoryId>;
+
+    bool alone() const { return voters().size() == 1 && votes(); }
+    std::size_t majority() const { return voters().size() / 2 + 1; }
+    bool has_static_voters() const { return kraft_version() == static_voters; }
+    Key key_of(BrokerId id, DirectoryId directory) const;
+    const Replica* replica(BrokerId id, DirectoryId directory) const;
+    Voter self() const;
     OffsetAndEpoch end() const { return {log_end_, epochs_.last()}; }
     bool is_up_to_date(const OffsetAndEpoch& other) const;
     bool knows_other_leader() const;
@@ -191,8 +243,9 @@ private:
     Duration random_within(Duration least, Duration most);
     Reply reply(ErrorCode error, bool granted = false) const;
 
-    void enter(LeaderEpoch epoch, BrokerId leader, BrokerId voted);
-    void become_unattached(LeaderEpoch epoch, BrokerId voted, Now now);
+    void enter(LeaderEpoch epoch, BrokerId leader, Key voted);
+    void become_unattached(LeaderEpoch epoch, Key voted, Now now);
+    Key voted() const { return {state_.voted, state_.voted_directory}; }
     void become_follower(LeaderEpoch epoch, BrokerId leader, Now now);
     void become_prospective(Now now);
     void become_candidate(Now now);
@@ -203,6 +256,10 @@ private:
     void ask_voters(Now now);
     void count_votes(Now now);
     void count_fetches();
+    void resign_if_removed(Now now);
+    Offset append_control(const std::vector<record::QuorumControlRecord>& records, Now now);
+    Offset append_voters(Voters voters, Now now);
+    void voters_changed();
     Instant check_quorum_at() const;
     Status append_fetched(const Bytes& records);
 
@@ -220,6 +277,8 @@ private:
     Offset log_end_{0};
     Offset durable_end_{0};
     EpochHistory epochs_;
+    Voters static_voters_;
+    VoterHistory history_;
     std::optional<OffsetAndEpoch> snapshot_;
     Offset high_watermark_{0};
 
@@ -227,7 +286,8 @@ private:
     Instant yield_until_;               // A prospective leaves a better one the candidacy.
     bool fetched_ = false;              // A follower has fetched from its leader, who lives.
     std::map<BrokerId, Ballot> ballots_;
-    std::map<BrokerId, Replica> replicas_;  // Of the leader, without itself.
+    std::map<Key, Replica> replicas_;  // Of the leader, without itself.
+    Voters updated_;  // What voters told this leader of themselves while kraft.version is 0.
     Instant led_since_;
     Offset epoch_start_{0};  // Where this leader's epoch begins in the log.
 

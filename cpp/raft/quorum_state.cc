@@ -29,6 +29,11 @@ public:
                 } else if (*key == "votedId") {
                     voted = integer();
                     if (!voted) return wrong("a number");
+                } else if (*key == "votedDirectoryId") {
+                    const auto text = string();
+                    const auto directory = text ? Uuid::parse(*text) : std::nullopt;
+                    if (!directory) return wrong("a directory id");
+                    state.voted_directory = DirectoryId(*directory);
                 } else if (*key == "data_version") {
                     version = integer();
                     if (!version) return wrong("a number");
@@ -55,6 +60,7 @@ public:
         state.leader = BrokerId(static_cast<std::int32_t>(*leader));
         state.epoch = LeaderEpoch(static_cast<std::int32_t>(*epoch));
         state.voted = BrokerId(static_cast<std::int32_t>(voted.value_or(-1)));
+        state.data_version = static_cast<int>(*version);
         return state;
     }
 
@@ -126,6 +132,11 @@ private:
 }  // namespace
 
 std::string QuorumState::text() const {
+    if (data_version == 1)
+        return "{\"leaderId\":" + std::to_string(leader.value()) +
+               ",\"leaderEpoch\":" + std::to_string(epoch.value()) +
+               ",\"votedId\":" + std::to_string(voted.value()) + ",\"votedDirectoryId\":\"" +
+               voted_directory.value().text() + "\",\"data_version\":1}";
     std::string json = "{\"clusterId\":\"\",\"leaderId\":" + std::to_string(leader.value()) +
                        ",\"leaderEpoch\":" + std::to_string(epoch.value()) +
                        ",\"votedId\":" + std::to_string(voted.value()) +

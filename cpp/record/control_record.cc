@@ -1,5 +1,7 @@
 #include "record/control_record.h"
 
+#include <utility>
+
 #include "base/assert.h"
 #include "base/big_endian.h"
 #include "record/batch_builder.h"
@@ -56,16 +58,23 @@ Bytes end_transaction_marker(ControlRecordType commit_or_abort, ProducerId produ
     return builder.build();
 }
 
-Bytes quorum_control_batch(ControlRecordType type, ByteView value, Offset base_offset,
+Bytes quorum_control_batch(const std::vector<QuorumControlRecord>& records, Offset base_offset,
                            LeaderEpoch leader_epoch, WallTime timestamp) {
     BatchOptions options;
     options.base_offset = base_offset;
     options.leader_epoch = leader_epoch;
     options.control = true;
-    const ControlRecordKey key = control_record_key(type);
     RecordBatchBuilder builder(options);
-    builder.append(timestamp, ByteView(key), value);
+    for (const QuorumControlRecord& record : records) {
+        const ControlRecordKey key = control_record_key(record.type);
+        builder.append(timestamp, ByteView(key), record.value.view());
+    }
     return builder.build();
+}
+
+Bytes quorum_control_batch(ControlRecordType type, Bytes value, Offset base_offset,
+                           LeaderEpoch leader_epoch, WallTime timestamp) {
+    return quorum_control_batch({{type, std::move(value)}}, base_offset, leader_epoch, timestamp);
 }
 
 }  // namespace pabal::record

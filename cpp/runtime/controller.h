@@ -52,8 +52,12 @@ namespace pabal::wire {
     struct Name##Response;
 PABAL_CONTROLLER_APIS(PABAL_CONTROLLER_API)
 #undef PABAL_CONTROLLER_API
+struct AddRaftVoterRequest;
+struct AddRaftVoterResponse;
 struct DescribeQuorumRequest;
 struct DescribeQuorumResponse;
+struct RemoveRaftVoterRequest;
+struct RemoveRaftVoterResponse;
 }  // namespace pabal::wire
 
 namespace pabal::runtime {
@@ -121,6 +125,12 @@ public:
     // NOT_LEADER_OR_FOLLOWER.
     io::Task<wire::DescribeQuorumResponse> answer(wire::DescribeQuorumRequest request, int version,
                                                   CallContext context);
+    // Changes of the quorum's voters: NOT_CONTROLLER where another leads, so that whoever forwards
+    // a client's request finds it.
+    io::Task<wire::AddRaftVoterResponse> answer(wire::AddRaftVoterRequest request, int version,
+                                                CallContext context);
+    io::Task<wire::RemoveRaftVoterResponse> answer(wire::RemoveRaftVoterRequest request,
+                                                   int version, CallContext context);
     wire::DescribeQuorumResponse describe_quorum(const wire::DescribeQuorumRequest& request,
                                                  int version) const;
 
@@ -155,6 +165,7 @@ private:
     void tick();
     void wake_waiters();
     io::Task<void> drain();
+    void look_for_bootstrap();
     io::Task<void> write_bootstrap();
 
     io::Ports ports_;

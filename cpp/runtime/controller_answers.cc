@@ -8,6 +8,7 @@
 #include "controller/features.h"
 #include "controller/leadership.h"
 #include "controller/reassignment.h"
+#include "metadata/features.h"
 #include "metadata/record.h"
 #include "runtime/controller_state.h"
 
@@ -204,8 +205,23 @@ io::Task<wire::ListPartitionReassignmentsResponse> Controller::answer(
 
 io::Task<wire::UpdateFeaturesResponse> Controller::answer(wire::UpdateFeaturesRequest request,
                                                           int version, CallContext context) {
+    // What the quorum itself finalises stands in no record of the image.
     auto plan = [&](const ClusterImage& image) {
-        return controller::update_features(request, version, image);
+        controller::KraftVersion kraft;
+        kraft.level = quorum_->kraft_version();
+        std::int16_t wanted = kraft.level;
+        for (const auto& asked : request.feature_updates)
+            if (asked.feature == metadata::kraft_version_feature) wanted = asked.max_version_level;
+        auto may = quorum_->upgrade(wanted, true);
+        if (!may.ok()) kraft.change = may.error();
+        auto outcome = controller::update_features(request, version, image, kraft);
+        const bool raises = active_ && wanted != kraft.level && !outcome.records.empty();
+        if (!raises) return outcome;
+        auto raised = quorum_->upgrade(wanted, false);
+        if (raised.ok()) return outcome;
+        outcome.records.clear();
+        refuse(outcome.response, raised.error(), true);
+        return outcome;
     };
     auto response = co_await carry_out<wire::UpdateFeaturesResponse>(plan, context.deadline);
     co_return response;

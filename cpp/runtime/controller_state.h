@@ -33,6 +33,7 @@ struct Controller::State {
     bool stopping = false;
     std::optional<Error> refusal;  // Why this node leads, yet cannot be the active controller.
     std::string bootstrap_path;    // Of the file that a fresh cluster still has to write.
+    bool looked_for_bootstrap = false;
     bool writing_bootstrap = false;
     io::TimerId tick_timer = 0;
     Instant next_balance;                   // Of the leaders.

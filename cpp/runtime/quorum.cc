@@ -7,6 +7,7 @@
 #include "base/probe.h"
 #include "log/partition_log.h"
 #include "metadata/broker_config.h"
+#include "record/control_record.h"
 #include "record/record.h"
 #include "record/record_batch.h"
 
@@ -45,6 +46,8 @@ QuorumOptions QuorumOptions::of(const metadata::BrokerConfig& config) {
     options.settings.election_backoff_max = duration("controller.quorum.election.backoff.max.ms");
     options.settings.retry_backoff = duration("controller.quorum.retry.backoff.ms");
     options.request_timeout = duration("controller.quorum.request.timeout.ms");
+    options.settings.eligible = options.votes;
+    options.adds_itself = options.votes && config.boolean("controller.quorum.auto.join.enable");
     return options;
 }
 
@@ -65,6 +68,8 @@ Quorum::Quorum(io::Ports ports, QuorumOptions options)
       random_(ports_.random.fork("quorum")),
       peers_(&ports_.clock, &ports_.network,
              "pabal-quorum-" + std::to_string(options_.node_id.value())) {
+    for (const raft::VoterEndpoint& own : options_.settings.endpoints)
+        if (own.name == options_.listener) addresses_[options_.node_id] = {own.host, own.port};
     for (const QuorumOptions::Member& voter : options_.voters) addresses_[voter.id] = voter.address;
 }
 
@@ -130,20 +135,48 @@ IoStatus Quorum::open() {
     } else {
         PABAL_TRY(ports_.disk.make_directories(directory_));
         new_directory_ = true;
-        PABAL_TRY(io::replace_file_unsynced(ports_.disk, directory_ + "/partition.metadata",
-                                            partition_metadata));
     }
+    const std::string topic = directory_ + "/partition.metadata";
+    PABAL_TRY_ASSIGN(const bool has_topic, ports_.disk.exists(topic));
+    if (!has_topic) PABAL_TRY(io::replace_file_unsynced(ports_.disk, topic, partition_metadata));
+    PABAL_TRY(read_voters());
     PABAL_TRY(open_log());
     Offset first = log_->log_start_offset();
     if (latest_snapshot_) first = std::max(first, latest_snapshot_->end_offset);
     const Offset end = log_->log_end_offset();
     PABAL_TRY(read(first, end, [this](const MetadataEntry& entry) -> Status {
         bytes_since_snapshot_ += static_cast<std::int64_t>(entry.value.size());
-        return {};
+        if (!entry.control_type) return {};
+        return found_voters_.append(entry.offset, *entry.control_type, entry.value.view());
     }));
     fresh_ = !latest_snapshot_ && log_->log_end_offset() == Offset(0);
     found_state_ = std::move(saved);
     return {};
+}
+
+// The voters that the newest snapshot says; without one, those with which the directory was
+// formatted: they stand in a snapshot of nothing, before the first record.
+IoStatus Quorum::read_voters() {
+    const metadata::SnapshotId id = latest_snapshot_.value_or(metadata::SnapshotId{});
+    const std::string path = directory_ + "/" + id.file_name();
+    PABAL_TRY_ASSIGN(const bool exists, ports_.disk.exists(path));
+    if (!exists) return {};
+    PABAL_TRY_ASSIGN(const std::string content,
+                     io::read_file(ports_.disk, path, snapshot_limit_bytes));
+    auto history = voters_of(content, id.end_offset - 1);
+    if (!history.ok()) return at(path, history.error());
+    found_voters_ = std::move(*history);
+    return {};
+}
+
+Result<raft::VoterHistory> Quorum::voters_of(const std::string& snapshot, Offset last_contained) {
+    raft::VoterHistory history;
+    PABAL_TRY_ASSIGN(
+        const metadata::SnapshotHeader header,
+        metadata::read_snapshot(Bytes::copy_of(snapshot), [](Bytes) -> Status { return {}; }));
+    for (const record::QuorumControlRecord& each : header.quorum)
+        PABAL_TRY(history.append(last_contained, each.type, each.value.view()));
+    return history;
 }
 
 IoStatus Quorum::open_log() {
@@ -181,7 +214,7 @@ IoStatus Quorum::find_snapshot() {
     PABAL_TRY_ASSIGN(const std::vector<io::DirectoryEntry> entries, ports_.disk.list(directory_));
     for (const io::DirectoryEntry& entry : entries) {
         const auto id = metadata::SnapshotId::parse(entry.name);
-        // Kafka writes an empty one at offset 0, which holds the voters of kraft.version 1.
+        // The one at offset 0 stands for nothing; it holds the first voters (KIP-853).
         if (!id || id->end_offset == Offset(0)) continue;
         if (!latest_snapshot_ || *id > *latest_snapshot_) latest_snapshot_ = *id;
     }
@@ -245,6 +278,9 @@ IoStatus Quorum::read(Offset from, Offset to,
                 entry.epoch = view.leader_epoch();
                 entry.timestamp = (*record)->timestamp;
                 entry.control = view.is_control();
+                if (entry.control)
+                    entry.control_type =
+                        record::control_record_type((*record)->key.value_or(ByteView()));
                 if (const auto value = (*record)->value)
                     entry.value = bytes->slice(
                         static_cast<std::size_t>(value->data() - bytes->data()), value->size());
@@ -260,6 +296,7 @@ IoStatus Quorum::read(Offset from, Offset to,
 raft::Found Quorum::found_on_disk() {
     raft::Found found;
     found.state = std::move(found_state_);
+    found.voters = std::move(found_voters_);
     found.log_start = log_->log_start_offset();
     found.log_end = log_->log_end_offset();
     if (latest_snapshot_)
@@ -280,18 +317,18 @@ raft::Found Quorum::found_on_disk() {
 Status Quorum::start() {
     std::vector<BrokerId> voters;
     for (const QuorumOptions::Member& voter : options_.voters) voters.push_back(voter.id);
-    if (voters.empty() && options_.votes) voters.push_back(options_.node_id);
+    // A vote that names a directory was given in a quorum whose voters stand in its log.
+    const bool dynamic = found_state_ && found_state_->data_version >= raft::dynamic_voters;
+    if (voters.empty() && options_.votes && !options_.joins && !dynamic)
+        voters.push_back(options_.node_id);
     started_ = true;
     auto begun = machine_.start(found_on_disk(), std::move(voters), now());
     if (!begun.ok()) return Error{begun.error().code, directory_ + ": " + begun.error().message};
     if (!carry_out())
         return Error{ErrorCode::kafka_storage_error,
                      directory_ + ": the disk refuses the first record of a new epoch"};
-    const bool follows = !options_.votes || options_.voters.size() > 1;
-    if (follows) {
-        following_ = true;
-        io::detach(follow());
-    }
+    following_ = true;
+    io::detach(follow());
     return {};
 }
 
@@ -311,6 +348,7 @@ Result<Offset> Quorum::propose(const std::vector<Bytes>& records) {
 bool Quorum::carry_out() {
     bool written = true;
     raft::Ready ready = machine_.take_ready();
+    learn_voters();
     if (ready.state) {
         unsaved_state_ = std::move(ready.state);
         ++state_version_;
@@ -367,6 +405,8 @@ void Quorum::report() {
             abandon_fetch();
         told_leader_ = leader();
         told_epoch_ = epoch();
+        // A new leader has other things to do first.
+        tell_again_ = ports_.clock.now() + options_.settings.fetch_timeout;
         if (options_.log && !stopped_)
             options_.log->info("metadata quorum", {{"role", raft::name(machine_.role())},
                                                    {"leader", told_leader_.value()},
@@ -377,6 +417,7 @@ void Quorum::report() {
             leader_actions_[i](now_leading, in_epoch);
     }
     wake_parked();
+    for (io::Gate* gate : news_waits_) gate->open();
     if (caught_up_ || machine_.has_committed()) {
         const Offset high_watermark = machine_.high_watermark();
         if (high_watermark > told_high_watermark_) {
@@ -535,10 +576,17 @@ io::Task<IoStatus> Quorum::snapshot(metadata::SnapshotId id, WallTime last_conta
     IoStatus outcome;
     IoStatus* result = &outcome;
     const std::vector<Bytes>* content = &records;
+    metadata::QuorumRecords quorum;
+    const raft::VoterHistory& history = machine_.voter_history();
+    if (const std::int16_t level = history.level_before(id.end_offset); level > 0)
+        quorum.push_back(
+            {record::ControlRecordType::kraft_version, raft::kraft_version_record(level)});
+    if (const raft::Voters* voters = history.voters_before(id.end_offset))
+        quorum.push_back({record::ControlRecordType::kraft_voters, raft::voters_record(*voters)});
     std::function<void()> work = [=] {
         std::string file;
         for (const Bytes& batch :
-             metadata::snapshot_batches(*content, id.epoch, last_contained, now))
+             metadata::snapshot_batches(*content, id.epoch, last_contained, now, quorum))
             file.append(batch.text());
         *result = io::replace_file(*disk, path, file);
         if (!result->ok()) return;
@@ -590,7 +638,7 @@ io::Task<void> Quorum::ended() {
 }
 
 io::Task<void> Quorum::stop() {
-    if (is_leader() && options_.voters.size() > 1) {
+    if (is_leader() && machine_.voters().size() > 1) {
         machine_.resign(now());
         carry_out();
         co_await synced();
@@ -625,6 +673,7 @@ io::Task<void> Quorum::kill() {
     abandon_fetch();
     outbox_.clear();
     for (SavedWait* wait : saved_waits_) wait->gate.open();
+    for (io::Gate* gate : news_waits_) gate->open();
     wake_parked();
     arm();
     co_await peers_.kill();

@@ -22,6 +22,7 @@
 #include "io/task.h"
 #include "metadata/snapshot.h"
 #include "raft/quorum.h"
+#include "record/attributes.h"
 #include "runtime/peers.h"
 #include "runtime/synced_mark.h"
 
@@ -29,6 +30,8 @@ namespace pabal {
 class Logger;
 }
 namespace pabal::wire {
+struct AddRaftVoterRequest;
+struct AddRaftVoterResponse;
 struct BeginQuorumEpochRequest;
 struct BeginQuorumEpochResponse;
 struct DescribeQuorumRequest;
@@ -39,6 +42,8 @@ struct FetchRequest;
 struct FetchResponse;
 struct FetchSnapshotRequest;
 struct FetchSnapshotResponse;
+struct RemoveRaftVoterRequest;
+struct RemoveRaftVoterResponse;
 struct UpdateRaftVoterRequest;
 struct UpdateRaftVoterResponse;
 struct VoteRequest;
@@ -69,11 +74,14 @@ struct QuorumOptions {
     std::string cluster_id;  // Told to other members, and demanded of them; may be empty.
     std::string listener = "CONTROLLER";  // The name of that on which controllers are reached.
     DirectoryId directory_id;             // Of the metadata log directory; may stay all zero.
-    bool votes = true;                    // Else an observer.
-    // The voters, this node among them if it votes; none: this node votes alone, or, an observer,
-    // asks at `bootstrap` who leads.
+    bool votes = true;                    // A controller; else an observer for ever.
+    // The static voters, this node among them if it votes. None: the log says who votes. If it does
+    // not, this node votes alone unless it `joins`, or, as an observer, asks at `bootstrap` who
+    // leads.
     std::vector<Member> voters;
+    bool joins = false;
     std::vector<io::Address> bootstrap;
+    bool adds_itself = false;  // To the voters, if it is a controller and none of them (KIP-1186).
     raft::Settings settings;
     Duration request_timeout = Duration::seconds(2);
     const Logger* log = nullptr;  // Must outlive the quorum, if given.
@@ -88,6 +96,7 @@ struct MetadataEntry {
     LeaderEpoch epoch;
     WallTime timestamp;
     bool control = false;  // Then the value belongs to the quorum.
+    std::optional<record::ControlRecordType> control_type;
     Bytes value;
 };
 
@@ -149,9 +158,18 @@ public:
     io::Task<wire::FetchResponse> fetch(wire::FetchRequest request, int version);
     io::Task<wire::FetchSnapshotResponse> fetch_snapshot(wire::FetchSnapshotRequest request,
                                                          int version);
-    // Where voters are static the configuration says where they are: it is only told whether this
-    // is the leader, and the other one of the voters (KIP-853).
-    wire::UpdateRaftVoterResponse update_voter(const wire::UpdateRaftVoterRequest& request) const;
+    // Changes of the voters (KIP-853), by the leader alone, and answered at the latest at
+    // `deadline`. A new voter is asked what it runs, and waited for until it has caught up.
+    io::Task<wire::AddRaftVoterResponse> add_voter(wire::AddRaftVoterRequest request,
+                                                   Instant deadline);
+    io::Task<wire::RemoveRaftVoterResponse> remove_voter(wire::RemoveRaftVoterRequest request,
+                                                         Instant deadline);
+    wire::UpdateRaftVoterResponse update_voter(const wire::UpdateRaftVoterRequest& request);
+    // Raises the feature kraft.version; false if it is there already.
+    Result<bool> upgrade(std::int16_t level, bool validate_only);
+    // Of the last record of it in the log.
+    std::int16_t kraft_version() const { return machine_.kraft_version(); }
+    const raft::Voters& voters() const { return machine_.voters(); }
     // Answered by the leader alone; elsewhere the partition says NOT_LEADER_OR_FOLLOWER.
     wire::DescribeQuorumResponse describe(const wire::DescribeQuorumRequest& request) const;
 
@@ -178,6 +196,9 @@ private:
     raft::Now now() const;
     IoStatus open_log();
     IoStatus find_snapshot();
+    IoStatus read_voters();
+    // What the file of a snapshot says about the voters.
+    static Result<raft::VoterHistory> voters_of(const std::string& snapshot, Offset last_contained);
     raft::Found found_on_disk();
 
     // Carries out what the machine wants, after each call of it. False if the log refused.
@@ -194,8 +215,20 @@ private:
     void send_saved();
     void fail(IoError error);
 
+    // Changes of the voters (quorum_voters.cc).
+    void learn_voters();
+    io::Task<Status> ask_version(raft::Voter* voter, Instant deadline);
+    io::Task<Status> append_voter(raft::Voter voter, bool until_committed, Instant deadline);
+    io::Task<Status> committed(Offset offset, LeaderEpoch in_epoch, Instant deadline);
+    io::Task<void> earlier_change(Instant deadline);
+    io::Task<void> news(Instant deadline);
+    io::Task<void> tell_of_itself();
+    io::Task<void> update_itself(raft::Voter self);
+    io::Task<void> add_itself();
+
     // Other members (quorum_messages.cc, quorum_requests.cc).
     std::optional<io::Address> address_of(BrokerId id) const;
+    bool is_meant(BrokerId id, DirectoryId directory) const;
     void learn_address(BrokerId id, std::string host, std::int64_t port);
     io::Task<void> deliver(raft::Message message);
     io::Task<void> told_successors();
@@ -227,6 +260,7 @@ private:
     raft::Quorum machine_;
     Prng random_;
     std::optional<raft::QuorumState> found_state_;  // As open() found it.
+    raft::VoterHistory found_voters_;
     std::unique_ptr<log::PartitionLog> log_;
     bool fresh_ = false;
     std::optional<metadata::SnapshotId> latest_snapshot_;
@@ -251,7 +285,12 @@ private:
 
     Peers peers_;
     std::map<BrokerId, io::Address> addresses_;
-    std::vector<Parked*> parked_;  // Fetches that wait for news.
+    raft::Voters known_voters_;  // Whose addresses were learnt.
+    bool adding_voter_ = false;
+    std::vector<io::Gate*> news_waits_;  // Opened when anything has changed.
+    Instant tell_again_;                 // When the leader is told of this node again.
+    LeaderEpoch told_of_itself_{-1};     // The leader of that epoch knows where this voter is.
+    std::vector<Parked*> parked_;        // Fetches that wait for news.
     io::TimerId timer_ = 0;
     Instant timer_at_ = Instant::never();
     std::size_t tasks_ = 0;      // Messages under way.

@@ -27,7 +27,8 @@ std::optional<io::Address> Quorum::fetch_address() {
     if (to != no_broker) return address_of(to);
     // An observer that knows nobody asks around.
     std::vector<io::Address> all = options_.bootstrap;
-    for (const QuorumOptions::Member& voter : options_.voters) all.push_back(voter.address);
+    for (const raft::Voter& voter : machine_.voters())
+        if (const auto address = address_of(voter.id)) all.push_back(*address);
     if (all.empty()) return std::nullopt;
     return all[random_.below(all.size())];
 }
@@ -77,6 +78,7 @@ io::Task<void> Quorum::follow() {
         io::Address to = *address;
         auto connected = co_await connect(asked, to);
         if (connected && !fetch_outlived_) co_await fetch_once(asked);
+        if (fetch_connection_ && !fetch_outlived_) co_await tell_of_itself();
         fetching_from_ = no_broker;
         if (fetch_outlived_) fetch_connection_.reset();
     }
@@ -253,10 +255,14 @@ io::Task<void> Quorum::load_snapshot(raft::FetchAsk ask, raft::OffsetAndEpoch id
     io::Disk* disk = &ports_.disk;
     IoStatus written;
     Status valid;
+    raft::VoterHistory voters;
     std::function<void()> work = [&, disk, path] {
-        auto header =
-            metadata::read_snapshot(Bytes::copy_of(content), [](Bytes) -> Status { return {}; });
-        if (!header.ok()) valid = header.error();
+        auto history = voters_of(content, id.offset - 1);
+        if (history.ok()) {
+            voters = std::move(*history);
+        } else {
+            valid = history.error();
+        }
         if (valid.ok()) written = io::replace_file(*disk, path, content);
     };
     co_await ports_.disk.run(work);
@@ -283,7 +289,7 @@ io::Task<void> Quorum::load_snapshot(raft::FetchAsk ask, raft::OffsetAndEpoch id
     latest_snapshot_ = snapshot;
     bytes_since_snapshot_ = 0;
     durable_end_ = id.offset;
-    machine_.snapshot_loaded(id, now());
+    machine_.snapshot_loaded(id, std::move(voters), now());
     if (options_.log)
         options_.log->info("metadata snapshot fetched", {{"end_offset", id.offset.value()}});
     carry_out();

@@ -23,12 +23,12 @@ std::optional<io::Address> Quorum::address_of(BrokerId id) const {
     return found->second;
 }
 
-// Voters stand where the configuration says.
+// Static voters stand where the configuration says, others where they said themselves.
 void Quorum::learn_address(BrokerId id, std::string host, std::int64_t port) {
     if (id < BrokerId(0) || id == options_.node_id || host.empty() || port <= 0 || port > 65535)
         return;
     for (const QuorumOptions::Member& voter : options_.voters)
-        if (voter.id == id) return;
+        if (voter.id == id && kraft_version() == raft::static_voters) return;
     addresses_[id] = {std::move(host), static_cast<std::uint16_t>(port)};
 }
 
@@ -36,20 +36,20 @@ io::Task<void> Quorum::deliver(raft::Message message) {
     ++tasks_;
     const bool ends = message.kind == raft::Message::Kind::end_epoch;
     if (ends) ++farewells_;
+    // A voter may have been written down without a listener of our kind.
     const std::optional<io::Address> address = address_of(message.to);
-    ASSERT(address.has_value(), "every voter has an address");
-    io::Address to = *address;
-    raft::Message sent = message;
-    switch (message.kind) {
-        case raft::Message::Kind::vote:
-            co_await deliver_vote(std::move(sent), std::move(to));
-            break;
-        case raft::Message::Kind::begin_epoch:
-            co_await deliver_begin(std::move(sent), std::move(to));
-            break;
-        case raft::Message::Kind::end_epoch:
-            co_await deliver_end(std::move(sent), std::move(to));
-            break;
+    io::Address to = address.value_or(io::Address());
+    if (!address) {
+        machine_.unanswered(message, now());
+    } else if (message.kind == raft::Message::Kind::vote) {
+        raft::Message sent = message;
+        co_await deliver_vote(std::move(sent), std::move(to));
+    } else if (message.kind == raft::Message::Kind::begin_epoch) {
+        raft::Message sent = message;
+        co_await deliver_begin(std::move(sent), std::move(to));
+    } else {
+        raft::Message sent = message;
+        co_await deliver_end(std::move(sent), std::move(to));
     }
     if (!stopped_) carry_out();
     if (ends) --farewells_;
@@ -79,6 +79,7 @@ io::Task<void> Quorum::deliver_vote(raft::Message message, io::Address address) 
     partition.replica_epoch = vote.epoch;
     partition.replica_id = vote.candidate;
     partition.replica_directory_id = vote.directory;
+    partition.voter_directory_id = message.to_directory;
     partition.last_offset_epoch = vote.log_end.epoch;
     partition.last_offset = vote.log_end.offset;
     partition.pre_vote = vote.pre_vote;
@@ -106,6 +107,7 @@ io::Task<void> Quorum::deliver_begin(raft::Message message, io::Address address)
     auto& topic = request.topics.emplace_back();
     topic.topic_name = metadata_topic;
     auto& partition = topic.partitions.emplace_back();
+    partition.voter_directory_id = message.to_directory;
     partition.leader_id = options_.node_id;
     partition.leader_epoch = message.epoch;
     if (const auto self = address_of(options_.node_id))
@@ -135,8 +137,9 @@ io::Task<void> Quorum::deliver_end(raft::Message message, io::Address address) {
     partition.leader_id = options_.node_id;
     partition.leader_epoch = message.epoch;
     for (BrokerId id : message.preferred) {
+        const raft::Voter* voter = raft::find(machine_.voters(), id);
         partition.preferred_successors.push_back(id.value());
-        partition.preferred_candidates.push_back({id, DirectoryId()});
+        partition.preferred_candidates.push_back({id, voter ? voter->directory : DirectoryId()});
     }
     if (const auto self = address_of(options_.node_id))
         request.leader_endpoints.push_back({options_.listener, self->host, self->port});

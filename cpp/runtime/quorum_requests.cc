@@ -12,7 +12,6 @@
 #include "wire/end_quorum_epoch.h"
 #include "wire/fetch.h"
 #include "wire/fetch_snapshot.h"
-#include "wire/update_raft_voter.h"
 #include "wire/vote.h"
 
 namespace pabal::runtime {
@@ -77,14 +76,20 @@ auto* Quorum::tell(Response* response, const raft::Reply& reply, int version) co
     return told;
 }
 
+// Not for another node, which had this address once, nor for another disk of this one (KIP-853).
+bool Quorum::is_meant(BrokerId id, DirectoryId directory) const {
+    const bool any_disk = directory.value().is_zero() || options_.directory_id.value().is_zero();
+    return (id == no_broker || id == options_.node_id) &&
+           (any_disk || directory == options_.directory_id);
+}
+
 io::Task<wire::VoteResponse> Quorum::vote(wire::VoteRequest request, int version) {
     wire::VoteResponse response;
     response.error_code = refuse_cluster(request.cluster_id);
     const auto* asked = asked_of(request, &response);
     if (!asked) co_return response;
     raft::Reply reply;
-    if (version >= 1 && request.voter_id != no_broker && request.voter_id != options_.node_id) {
-        // Meant for another node, which had this address once.
+    if (!is_meant(request.voter_id, asked->voter_directory_id)) {
         reply = {ErrorCode::invalid_voter_key, machine_.leader(), machine_.epoch(), false};
     } else {
         raft::VoteAsk ask;
@@ -112,7 +117,7 @@ io::Task<wire::BeginQuorumEpochResponse> Quorum::begin_epoch(wire::BeginQuorumEp
     const auto* asked = asked_of(request, &response);
     if (!asked) co_return response;
     raft::Reply reply;
-    if (version >= 1 && request.voter_id != no_broker && request.voter_id != options_.node_id) {
+    if (!is_meant(request.voter_id, asked->voter_directory_id)) {
         reply = {ErrorCode::invalid_voter_key, machine_.leader(), machine_.epoch(), false};
     } else {
         for (const auto& endpoint : request.leader_endpoints)
@@ -135,7 +140,9 @@ io::Task<wire::EndQuorumEpochResponse> Quorum::end_epoch(wire::EndQuorumEpochReq
     if (!asked) co_return response;
     std::vector<BrokerId> preferred;
     for (const auto& candidate : asked->preferred_candidates)
-        preferred.push_back(candidate.candidate_id);
+        if (is_meant(candidate.candidate_id, candidate.candidate_directory_id) ||
+            candidate.candidate_id != options_.node_id)
+            preferred.push_back(candidate.candidate_id);
     if (version == 0)
         for (std::int32_t id : asked->preferred_successors) preferred.push_back(BrokerId(id));
     const raft::Reply reply =
@@ -286,29 +293,6 @@ io::Task<wire::FetchSnapshotResponse> Quorum::fetch_snapshot(wire::FetchSnapshot
 
 // --------------------------------------------------------------------------------------- describe
 
-wire::UpdateRaftVoterResponse Quorum::update_voter(
-    const wire::UpdateRaftVoterRequest& request) const {
-    wire::UpdateRaftVoterResponse response;
-    response.error_code = refuse_cluster(request.cluster_id);
-    if (response.error_code != ErrorCode::none) return response;
-    if (request.current_leader_epoch < epoch()) {
-        response.error_code = ErrorCode::fenced_leader_epoch;
-    } else if (request.current_leader_epoch > epoch()) {
-        response.error_code = ErrorCode::unknown_leader_epoch;
-    } else if (!is_leader()) {
-        response.error_code = ErrorCode::not_leader_or_follower;
-    } else if (!machine_.is_voter(request.voter_id)) {
-        response.error_code = ErrorCode::voter_not_found;
-    }
-    response.current_leader.leader_id = leader();
-    response.current_leader.leader_epoch = epoch();
-    if (const auto address = address_of(leader())) {
-        response.current_leader.host = address->host;
-        response.current_leader.port = address->port;
-    }
-    return response;
-}
-
 wire::DescribeQuorumResponse Quorum::describe(const wire::DescribeQuorumRequest& request) const {
     wire::DescribeQuorumResponse response;
     for (const auto& asked : request.topics) {
@@ -333,8 +317,9 @@ wire::DescribeQuorumResponse Quorum::describe(const wire::DescribeQuorumRequest&
             partition.leader_epoch = epoch();
             partition.high_watermark = high_watermark();
             for (const raft::Replica& replica : machine_.replicas(now())) {
-                auto& list =
-                    machine_.is_voter(replica.id) ? partition.current_voters : partition.observers;
+                auto& list = machine_.is_voter(replica.id, replica.directory)
+                                 ? partition.current_voters
+                                 : partition.observers;
                 auto& shown = list.emplace_back();
                 shown.replica_id = replica.id;
                 shown.replica_directory_id = replica.directory;

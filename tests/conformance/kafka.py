@@ -238,7 +238,7 @@ class KafkaBroker:
 
 @contextlib.contextmanager
 def kafka_node(
-    kafka: KafkaReference, properties: Mapping[str, str], cluster_id: str
+    kafka: KafkaReference, properties: Mapping[str, str], cluster_id: str, *format_arguments: str
 ) -> Iterator[subprocess.Popen[bytes]]:
     """Run a node of a cluster to which others belong, with a directory of its own."""
     with tempfile.TemporaryDirectory(prefix="pabal-kafka-") as name:
@@ -248,7 +248,7 @@ def kafka_node(
         file.write_text("".join(f"{key}={value}\n" for key, value in settings.items()))
         formatted = kafka.tool(
             "kafka.tools.StorageTool",
-            *("format", "--cluster-id", cluster_id, "--config", str(file)),
+            *("format", "--cluster-id", cluster_id, "--config", str(file), *format_arguments),
         )
         if formatted.returncode != 0:
             raise KafkaMissing(f"Kafka cannot format: {formatted.stdout}{formatted.stderr}")

@@ -3,8 +3,11 @@ again, snapshots that are fetched, nodes with one role alone; and Kafka's tools 
 
 from __future__ import annotations
 
+import base64
 import re
+import shutil
 import time
+import uuid
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,6 +17,7 @@ import pytest
 
 from conformance.kafka import KafkaReference, free_ports, kafka_node
 from conformance.wire import Closed, Wire
+from pabal.errors import PabalError
 from pabal.process import ServerProcess
 
 CLUSTER_ID = "PfFqbXW2TlyfGmj5mHU5Og"
@@ -38,7 +42,11 @@ class Nodes:
     directory: Path
     roles: list[str]
     settings: dict[str, str] = field(default_factory=dict)
+    # The first node is the only voter at first; the others know where it is, and no more.
+    dynamic: bool = False
+    first: int = 0
     running: dict[int, ServerProcess] = field(default_factory=dict)
+    properties: dict[int, dict[str, str]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         ports = free_ports(2 * len(self.roles))
@@ -59,16 +67,24 @@ class Nodes:
         if "controller" in self.roles[node]:
             listeners.append(f"CONTROLLER://127.0.0.1:{self.controller_ports[node]}")
         voters = (f"{voter}@127.0.0.1:{self.controller_ports[voter]}" for voter in self.voters)
+        servers = ",".join(f"127.0.0.1:{self.controller_ports[voter]}" for voter in self.voters)
+        members = (
+            {"controller.quorum.bootstrap.servers": servers}
+            if self.dynamic
+            else {"controller.quorum.voters": ",".join(voters)}
+        )
+        first = "--standalone" if node == self.first else "--no-initial-controllers"
         properties = {
             "process.roles": self.roles[node],
             "node.id": str(node),
             "listeners": ",".join(listeners),
             "controller.listener.names": "CONTROLLER",
-            "controller.quorum.voters": ",".join(voters),
+            **members,
             "log.dirs": str(self.log_directory(node)),
             **self.settings,
         }
-        self.running[node] = ServerProcess(properties, cluster_id)
+        self.properties[node] = properties
+        self.running[node] = ServerProcess(properties, cluster_id, [first] if self.dynamic else [])
 
     def start(self, *nodes: int) -> None:
         for node in nodes:
@@ -137,8 +153,8 @@ class Nodes:
 def make_nodes(tmp_path: Path) -> Iterator[Callable[..., Nodes]]:
     made: list[Nodes] = []
 
-    def make(*roles: str, **settings: str) -> Nodes:
-        made.append(Nodes(tmp_path, list(roles), settings))
+    def make(*roles: str, dynamic: bool = False, **settings: str) -> Nodes:
+        made.append(Nodes(tmp_path, list(roles), settings, dynamic))
         return made[-1]
 
     yield make
@@ -362,3 +378,217 @@ def test_a_controller_of_kafka_votes_follows_and_leads(
         assert nodes.topics(other) >= {"orders", "more"}
         nodes.start(leader)
         until(lambda: nodes.topics(leader) >= {"orders", "more"}, 60)
+
+
+def voters_of(quorum: Replica | None) -> set[int]:
+    return set() if quorum is None else {each["replica_id"] for each in quorum["current_voters"]}
+
+
+def directory_id(nodes: Nodes, node: int) -> str:
+    """The one in meta.properties."""
+    text = (nodes.log_directory(node) / "meta.properties").read_text()
+    found = re.search(r"directory\.id=(\S+)", text)
+    assert found is not None
+    return found[1]
+
+
+def as_uuid(text: str) -> uuid.UUID:
+    """Kafka writes 22 characters of base64."""
+    return uuid.UUID(bytes=base64.urlsafe_b64decode(text + "=="))
+
+
+def ask_controller(nodes: Nodes, node: int, api: str, version: int, **fields: Any) -> Replica:
+    with Wire(nodes.controller_ports[node], timeout=20) as wire:
+        answer: Replica = wire.ask(api, version, **fields)
+    return answer
+
+
+def add_voter(nodes: Nodes, at: int, node: int) -> str:
+    listener = {"name": "CONTROLLER", "host": "127.0.0.1", "port": nodes.controller_ports[node]}
+    answer = ask_controller(
+        nodes, at, "add_raft_voter", 1, cluster_id=CLUSTER_ID, timeout=10_000, voter_id=node,
+        voter_directory_id=as_uuid(directory_id(nodes, node)), listeners=[listener],
+    )  # fmt: skip
+    return str(answer["error_code"])
+
+
+def remove_voter(nodes: Nodes, at: int, node: int, directory: str) -> str:
+    answer = ask_controller(
+        nodes, at, "remove_raft_voter", 0, cluster_id=CLUSTER_ID, voter_id=node,
+        voter_directory_id=as_uuid(directory),
+    )  # fmt: skip
+    return str(answer["error_code"])
+
+
+def test_static_voters_stay(make_nodes: Callable[..., Nodes]) -> None:
+    nodes = make_nodes(BOTH, BOTH, BOTH)
+    nodes.start(0, 1, 2)
+    leader = nodes.leader()
+    other = (leader + 1) % 3
+    assert add_voter(nodes, leader, other) == "unsupported_version"
+    assert remove_voter(nodes, leader, other, directory_id(nodes, other)) == "unsupported_version"
+
+
+def test_static_voters_become_dynamic_ones(make_nodes: Callable[..., Nodes]) -> None:
+    nodes = make_nodes(BOTH, BOTH, BOTH)
+    nodes.start(0, 1, 2)
+    nodes.create("before", nodes.leader())
+    update = {"feature": "kraft.version", "max_version_level": 1, "upgrade_type": 1}
+
+    def raised() -> bool:
+        # Until all voters have told the leader of themselves.
+        with Wire(nodes.broker_ports[0]) as wire:
+            answer = wire.ask("update_features", 2, feature_updates=[update], timeout=10_000)
+        assert answer["error_code"] in ("none", "invalid_update_version"), answer
+        return bool(answer["error_code"] == "none")
+
+    until(raised)
+
+    def finalized() -> bool:
+        software = {"client_software_name": "tests", "client_software_version": "1"}
+        with Wire(nodes.broker_ports[1]) as wire:
+            features = wire.ask("api_versions", 4, **software)["finalized_features"]
+        return "kraft.version" in [each["name"] for each in features]
+
+    until(finalized)
+    until(nodes.everybody_caught_up)
+    leader = nodes.leader()
+    leaves = (leader + 1) % 3
+    assert remove_voter(nodes, leader, leaves, directory_id(nodes, leaves)) == "none"
+    assert voters_of(nodes.described()) == {0, 1, 2} - {leaves}
+    # What the log says counts, also for those whose configuration names three.
+    nodes.stop(0, 1, 2)
+    nodes.start(0, 1, 2)
+    nodes.create("after", nodes.leader())
+    assert voters_of(nodes.described()) == {0, 1, 2} - {leaves}
+
+
+def test_controllers_add_themselves_and_replace_a_lost_disk(
+    make_nodes: Callable[..., Nodes],
+) -> None:
+    joins = {"controller.quorum.auto.join.enable": "true"}
+    nodes = make_nodes(BOTH, BOTH, BOTH, dynamic=True, **joins)
+    nodes.start(0, 1, 2)
+    until(lambda: voters_of(nodes.described()) == {0, 1, 2})
+    nodes.create("orders", 1, replicas=3)
+    lost = nodes.leader()
+    before = directory_id(nodes, lost)
+    nodes.kill(lost)
+    shutil.rmtree(nodes.log_directory(lost))
+    until(lambda: nodes.leader() != lost)
+    nodes.first = -1  # Not even the first one stands alone with its new disk.
+    nodes.start(lost)
+    after = directory_id(nodes, lost)
+    assert after != before
+
+    def replaced() -> bool:
+        quorum = nodes.described()
+        return voters_of(quorum) == {0, 1, 2} and any(
+            each["replica_directory_id"] == str(as_uuid(after))
+            for each in (quorum or {})["current_voters"]
+        )
+
+    until(replaced)
+    nodes.create("after", lost, replicas=3)
+
+
+def test_a_controller_with_others_to_ask_must_be_told_who_votes(tmp_path: Path) -> None:
+    ports = free_ports(3)
+    properties = {
+        "process.roles": BOTH,
+        "node.id": "0",
+        "listeners": f"PLAINTEXT://127.0.0.1:{ports[0]},CONTROLLER://127.0.0.1:{ports[1]}",
+        "controller.listener.names": "CONTROLLER",
+        "controller.quorum.bootstrap.servers": f"127.0.0.1:{ports[1]},127.0.0.1:{ports[2]}",
+        "log.dirs": str(tmp_path / "0"),
+    }
+    process = ServerProcess(properties, CLUSTER_ID)
+    with pytest.raises(PabalError, match="nobody says who votes"):
+        process.wait(30)
+    alone = ServerProcess(properties, CLUSTER_ID, ["--standalone"])
+    alone.wait(30)
+    alone.stop(30)
+    assert (tmp_path / "0/__cluster_metadata-0/00000000000000000000-0000000000.checkpoint").exists()
+    # From then on the directory says it.
+    again = ServerProcess(properties, CLUSTER_ID)
+    again.wait(30)
+    again.stop(30)
+
+
+@pytest.mark.reference
+def test_voters_come_and_go_by_kafkas_tools(
+    make_nodes: Callable[..., Nodes], kafka: KafkaReference, tmp_path: Path
+) -> None:
+    nodes = make_nodes(BOTH, "controller", "controller", dynamic=True)
+    nodes.start(0)
+    nodes.begin(1)
+    nodes.begin(2)
+    nodes.running[1].wait(30)
+    nodes.running[2].wait(30)
+
+    def tool(*arguments: str, class_name: str = QUORUM_TOOL) -> str:
+        ended = kafka.tool(class_name, *arguments)
+        assert ended.returncode == 0, ended.stdout + ended.stderr
+        said: str = ended.stdout
+        return said
+
+    at_broker = ("--bootstrap-server", f"127.0.0.1:{nodes.broker_ports[0]}")
+    at_controller = ("--bootstrap-controller", f"127.0.0.1:{nodes.controller_ports[0]}")
+
+    def add(node: int, where: tuple[str, str]) -> None:
+        config = tmp_path / f"{node}.properties"
+        config.write_text(
+            "".join(f"{key}={value}\n" for key, value in nodes.properties[node].items())
+        )
+        said = tool(*where, "--command-config", str(config), "add-controller")
+        assert f"Added controller {node} with directory id {directory_id(nodes, node)}" in said
+
+    add(1, at_broker)
+    add(2, at_controller)
+    replication = tool(*at_broker, "describe", "--replication")
+    for node in (0, 1, 2):
+        status = "Leader" if node == 0 else "Follower"
+        assert re.search(rf"^{node}\s+{directory_id(nodes, node)}\s.*{status}", replication, re.M)
+    described = tool(*at_broker, "describe", class_name="org.apache.kafka.tools.FeatureCommand")
+    assert re.search(r"Feature: kraft\.version.*FinalizedVersionLevel: 1\s", described)
+    dump = tool(
+        "--cluster-metadata-decoder",
+        "--files",
+        str(nodes.log_directory(1) / LOG),
+        class_name=DUMP_TOOL,
+    )
+    assert "KRaftVersion" in dump and dump.count("KRaftVoters") == 3
+    # A leader that is removed hands over.
+    removal = ("remove-controller", "--controller-id", "0")
+    said = tool(*at_broker, *removal, "--controller-directory-id", directory_id(nodes, 0))
+    assert re.search(r"Removed +KRaft controller 0 with directory id", said)
+    until(lambda: voters_of(nodes.described()) == {1, 2})
+    nodes.create("orders", 0)
+    status = tool(*at_broker, "describe", "--status")
+    assert re.search(r"LeaderId: +[12]\n", status)
+
+
+@pytest.mark.reference
+def test_a_controller_of_kafka_joins_by_itself_and_leads(
+    make_nodes: Callable[..., Nodes], kafka: KafkaReference
+) -> None:
+    nodes = make_nodes(BOTH, "controller", dynamic=True)
+    nodes.start(0)
+    nodes.create("orders", 0)
+    ports = nodes.controller_ports
+    properties = {
+        "process.roles": "controller",
+        "node.id": "1",
+        "listeners": f"CONTROLLER://127.0.0.1:{ports[1]}",
+        "controller.listener.names": "CONTROLLER",
+        "controller.quorum.bootstrap.servers": f"127.0.0.1:{ports[0]},127.0.0.1:{ports[1]}",
+        "controller.quorum.auto.join.enable": "true",
+    }
+    with kafka_node(kafka, properties, CLUSTER_ID, "--no-initial-controllers"):
+        until(lambda: voters_of(nodes.partition(0)) == {0, 1}, 90)
+        nodes.create("with-both", 0)
+        assert remove_voter(nodes, 0, 0, directory_id(nodes, 0)) == "none"
+        until(lambda: nodes.partition(1)["error_code"] == "none", 60)
+        assert voters_of(nodes.partition(1)) == {1}
+        until(lambda: nodes.topics(0) >= {"orders", "with-both"})
+        nodes.create("led-by-kafka", 0)

@@ -8,6 +8,7 @@
 #include "broker/dispatch.h"
 #include "metadata/cluster_image.h"
 #include "metadata/features.h"
+#include "runtime/quorum.h"
 #include "wire/api_table.h"
 #include "wire/api_versions.h"
 
@@ -60,6 +61,11 @@ io::Task<wire::ApiVersionsResponse> handle_api_versions(Context* context, Reques
     for (const auto& [name, level] : image->features()) {
         if (level != 0) response.finalized_features.push_back({name, level, level});
     }
+    // The quorum finalises this one itself.
+    const std::int16_t kraft = context->quorum ? context->quorum->kraft_version() : std::int16_t(0);
+    if (kraft != 0)
+        response.finalized_features.push_back(
+            {std::string(metadata::kraft_version_feature), kraft, kraft});
     co_return response;
 }
 

@@ -1,6 +1,5 @@
-// UpdateRaftVoter: a voter that has started tells the leader its endpoints and what it could serve
-// (KIP-853). Voters are static here, so that there is nothing to be written; voters of Kafka ask
-// all the same.
+// UpdateRaftVoter: a voter tells the leader where it is reached and what it could run (KIP-853).
+// Where voters are static this is kept for the day when they become dynamic.
 #include "broker/dispatch.h"
 #include "runtime/quorum.h"
 #include "wire/update_raft_voter.h"

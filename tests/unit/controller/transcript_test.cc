@@ -378,7 +378,7 @@ private:
             if (asked.has("downgrade")) update.upgrade_type = 2;
             if (asked.has("unsafe")) update.upgrade_type = 3;
         }
-        auto outcome = controller::update_features(request, version, image_);
+        auto outcome = controller::update_features(request, version, image_, {});
         std::string text = apply(outcome.records) +
                            outcome_of(outcome.response.error_code, outcome.response.error_message) +
                            "\n";

@@ -1,8 +1,10 @@
 #include "tests/unit/raft/quorum_world.h"
 
 #include <algorithm>
+#include <utility>
 
 #include "base/probe.h"
+#include "record/control_record.h"
 #include "record/record.h"
 #include "record/record_batch.h"
 
@@ -19,6 +21,29 @@ Settings settings() {
     return settings;
 }
 
+DirectoryId directory_of(int node) {
+    Uuid id;
+    id.bytes[15] = static_cast<std::uint8_t>(node + 1);
+    return DirectoryId(id);
+}
+
+Voter voter_of(int node) {
+    return {BrokerId(node), directory_of(node), {}, static_voters, dynamic_voters};
+}
+
+// Calls `visit` with offset, type and value of each control record.
+template <class Visit>
+void for_each_control(const Bytes& bytes, Visit visit) {
+    const auto view = record::RecordBatchView::parse(bytes);
+    if (!view->is_control()) return;
+    record::RecordReader reader(*view, view->records());
+    for (;;) {
+        auto record = reader.next();
+        if (!record.ok() || !*record) return;
+        visit((*record)->offset, *record::control_record_type(*(*record)->key), *(*record)->value);
+    }
+}
+
 }  // namespace
 
 struct QuorumWorld::Node {
@@ -29,7 +54,7 @@ struct QuorumWorld::Node {
 
     // On disk: what a crash leaves is the synced part, and by chance more.
     std::optional<QuorumState> saved;
-    std::vector<Entry> before;  // What the snapshot stands for.
+    Content before;  // What the snapshot stands for, or the file before the log.
     std::optional<OffsetAndEpoch> snapshot;
     std::deque<Batch> log;
     std::deque<Batch> cut_off;  // By a truncation that is not synced yet.
@@ -56,10 +81,16 @@ struct QuorumWorld::Node {
 
 QuorumWorld::QuorumWorld(WorldOptions options)
     : options_(options), random_(options.seed), faults_(options.faults) {
-    for (int i = 0; i < options.voters; ++i) voters_.push_back(BrokerId(i));
+    for (int i = 0; i < options.voters && !options.dynamic; ++i) voters_.push_back(BrokerId(i));
+    for (int i = 0; i < options.voters; ++i) committed_voters_.push_back(voter_of(i));
     for (int i = 0; i < options.voters + options.observers; ++i) {
         nodes_.push_back(std::make_unique<Node>());
         nodes_.back()->id = i;
+        if (options.dynamic && i < options.voters) {
+            VoterHistory& voters = nodes_.back()->before.voters;
+            voters.append_level(VoterHistory::before_the_log, dynamic_voters);
+            voters.append_voters(VoterHistory::before_the_log, committed_voters_);
+        }
         at(Duration::milliseconds(random_.between(0, 30)), [this, i] { start(i); });
     }
     if (faults_) chaos();
@@ -109,8 +140,10 @@ void QuorumWorld::start(int id) {
     node.up = true;
     ++node.life;
     node.high_watermark = Offset(0);
+    Settings with = settings();
+    with.eligible = options_.dynamic;
     node.machine = std::make_unique<Quorum>(
-        BrokerId(id), DirectoryId(), settings(),
+        BrokerId(id), options_.dynamic ? directory_of(id) : DirectoryId(), with,
         random_.fork("machine").fork(std::to_string(id) + "-" + std::to_string(node.life)));
     Found found;
     found.state = node.saved;
@@ -118,8 +151,13 @@ void QuorumWorld::start(int id) {
     node.known_synced = node.log_start;
     found.log_end = node.log_end();
     found.snapshot = node.snapshot;
-    EpochHistory history;
+    found.voters = node.before.voters;
     for (const Batch& batch : node.log) {
+        for_each_control(batch.bytes,
+                         [&](Offset offset, record::ControlRecordType type, ByteView value) {
+                             if (!found.voters.append(offset, type, value).ok())
+                                 fail("voters", "cannot be read");
+                         });
         const LeaderEpoch epoch = record::RecordBatchView::parse(batch.bytes)->leader_epoch();
         if (found.epochs.empty() || found.epochs.back().epoch < epoch)
             found.epochs.push_back({epoch, batch.base});
@@ -359,7 +397,8 @@ void QuorumWorld::fetch(Node& node) {
     const int to =
         leader >= BrokerId(0)
             ? leader.value()
-            : static_cast<int>(random_.below(static_cast<std::uint64_t>(options_.voters)));
+            : static_cast<int>(random_.below(
+                  options_.dynamic ? nodes_.size() : static_cast<std::uint64_t>(options_.voters)));
     when_saved(node, [this, at_node = &node, life = node.life, id, ask = *ask, to] {
         Node* server = nodes_[static_cast<std::size_t>(to)].get();
         post(at_node->id, to, [this, server, ask, from = at_node->id, id] {
@@ -382,7 +421,7 @@ void QuorumWorld::serve(Node& node, FetchAsk ask, int from, std::uint64_t id, In
                 if (batch.base >= ask.from.offset && left-- > 0) bytes += batch.bytes.text();
         }
         reply.records = Bytes::copy_of(bytes);
-        std::vector<Entry> snapshot;
+        Content snapshot;
         if (reply.snapshot) snapshot = at_node->before;
         Node* to = nodes_[static_cast<std::size_t>(from)].get();
         when_saved(*at_node, [this, at_node, to, ask, id, reply, snapshot] {
@@ -415,7 +454,7 @@ void QuorumWorld::serve(Node& node, FetchAsk ask, int from, std::uint64_t id, In
 }
 
 void QuorumWorld::take_answer(Node& node, std::uint64_t id, FetchAsk ask, FetchReply reply,
-                              std::vector<Entry> snapshot) {
+                              Content snapshot) {
     // The log may be cut only when nothing of it is on its way to the disk.
     if (node.syncing) {
         node.after_sync.push_back(
@@ -435,7 +474,7 @@ void QuorumWorld::take_answer(Node& node, std::uint64_t id, FetchAsk ask, FetchR
             node.log.clear();
             node.cut_off.clear();
             node.log_start = node.synced_end = node.known_synced = reply.snapshot->offset;
-            node.machine->snapshot_loaded(*reply.snapshot, both());
+            node.machine->snapshot_loaded(*reply.snapshot, snapshot.voters, both());
             return;
         }
         const Status taken = node.machine->fetched(ask, reply, both());
@@ -450,7 +489,7 @@ void QuorumWorld::take_snapshot(Node& node) {
     LeaderEpoch epoch{0};
     while (!node.log.empty() && node.log.front().last < end) {
         const Batch batch = node.log.front();
-        for (const Entry& entry : entries(batch)) node.before.push_back(entry);
+        for (const Entry& entry : entries(batch)) node.before.entries.push_back(entry);
         epoch = record::RecordBatchView::parse(batch.bytes)->leader_epoch();
         boundary = batch.last + 1;
         node.log.pop_front();
@@ -458,7 +497,29 @@ void QuorumWorld::take_snapshot(Node& node) {
     if (boundary == node.log_start) return;
     node.log_start = boundary;
     node.snapshot = OffsetAndEpoch{boundary, epoch};
+    const VoterHistory& known = node.machine->voter_history();
+    VoterHistory kept;
+    if (known.level_before(boundary) > 0) {
+        kept.append_level(boundary - 1, known.level_before(boundary));
+        kept.append_voters(boundary - 1, *known.voters_before(boundary));
+    }
+    node.before.voters = std::move(kept);
     step(node, [&] { node.machine->snapshot_taken(*node.snapshot); });
+}
+
+// Adds a node that is no voter, or removes one that is, as far as its leader lets it.
+void QuorumWorld::change_voters() {
+    const int id = leader();
+    if (id < 0) return;
+    Node& node = *nodes_[static_cast<std::size_t>(id)];
+    const int other = static_cast<int>(random_.below(nodes_.size()));
+    step(node, [&] {
+        const bool votes = node.machine->is_voter(BrokerId(other));
+        const auto changed =
+            votes ? node.machine->remove_voter(BrokerId(other), directory_of(other), both())
+                  : node.machine->add_voter(voter_of(other), both());
+        changes_ += changed.ok() ? 1 : 0;
+    });
 }
 
 // A fault, or some work, now and then.
@@ -483,6 +544,8 @@ void QuorumWorld::chaos() {
             resign_leader();
         } else if (choice < 22 && options_.snapshots && node.up) {
             take_snapshot(node);
+        } else if (choice < 40 && options_.dynamic) {
+            change_voters();
         } else {
             // Whoever believes that he leads may be asked.
             if (node.up && node.machine->role() == Role::leader) {
@@ -507,9 +570,10 @@ std::vector<QuorumWorld::Entry> QuorumWorld::entries(const Batch& batch) const {
     for (;;) {
         auto record = reader.next();
         if (!record.ok() || !*record) return all;
-        std::string value = view->is_control() ? "leader" : "";
-        if ((*record)->value && !view->is_control())
-            value = std::string(as_text(*(*record)->value));
+        std::string value = view->is_control() ? "control " : "";
+        if ((*record)->value && view->is_control())
+            value.append((*record)->key->begin(), (*record)->key->end());
+        if ((*record)->value) value += as_text(*(*record)->value);
         all.push_back({view->leader_epoch(), value});
     }
 }
@@ -517,13 +581,23 @@ std::vector<QuorumWorld::Entry> QuorumWorld::entries(const Batch& batch) const {
 std::optional<QuorumWorld::Entry> QuorumWorld::entry_at(const Node& node, Offset offset) const {
     if (offset < node.log_start) {
         const auto index = static_cast<std::size_t>(offset.value());
-        if (index < node.before.size()) return node.before[index];
+        if (index < node.before.entries.size()) return node.before.entries[index];
         return std::nullopt;
     }
     auto found = std::partition_point(node.log.begin(), node.log.end(),
                                       [&](const Batch& batch) { return batch.last < offset; });
     if (found == node.log.end()) return std::nullopt;
     return entries(*found)[static_cast<std::size_t>(offset - found->base)];
+}
+
+// Any majority of what was committed before shares a voter with any of what is committed now.
+void QuorumWorld::check_change(const Voters& before, const Voters& after) {
+    int gone = 0;
+    int come = 0;
+    for (const Voter& voter : before) gone += find(after, voter.id) ? 0 : 1;
+    for (const Voter& voter : after) come += find(before, voter.id) ? 0 : 1;
+    if (gone + come > 1)
+        fail("one-voter-at-a-time", raft::text(before) + " became " + raft::text(after));
 }
 
 void QuorumWorld::check(Node& node) {
@@ -538,7 +612,12 @@ void QuorumWorld::check(Node& node) {
         const auto entry = entry_at(node, offset);
         if (!entry) return fail("committed", who + " lacks what it takes for committed");
         const auto index = static_cast<std::size_t>(offset.value());
-        if (index == committed_.size()) committed_.push_back(*entry);
+        if (index == committed_.size()) {
+            committed_.push_back(*entry);
+            const Voters* now_voting = machine.voter_history().voters_before(offset + 1);
+            if (options_.dynamic && now_voting && *now_voting != committed_voters_)
+                check_change(std::exchange(committed_voters_, *now_voting), *now_voting);
+        }
         if (index > committed_.size() || committed_[index] != *entry)
             return fail("state-machine-safety", who + " commits another record at offset " +
                                                     std::to_string(offset.value()));

@@ -24,6 +24,9 @@ struct WorldOptions {
     int observers = 0;
     bool snapshots = false;
     bool faults = true;
+    // The first `voters` nodes vote at the beginning; then voters are added and removed, of them
+    // and of the `observers`.
+    bool dynamic = false;
 };
 
 class QuorumWorld {
@@ -53,6 +56,7 @@ public:
     int elections() const { return static_cast<int>(leaders_.size()); }
     Instant now() const { return now_; }
     const Quorum& machine(int node) const;
+    int changes_of_voters() const { return changes_; }
 
 private:
     struct Entry {
@@ -64,6 +68,11 @@ private:
         Offset base;
         Offset last;
         Bytes bytes;
+    };
+    // What a snapshot stands for.
+    struct Content {
+        std::vector<Entry> entries;
+        VoterHistory voters;
     };
     struct Node;
     struct Event {
@@ -87,8 +96,10 @@ private:
     void fetch(Node& node);
     void serve(Node& node, FetchAsk ask, int from, std::uint64_t id, Instant until);
     void take_answer(Node& node, std::uint64_t id, FetchAsk ask, FetchReply reply,
-                     std::vector<Entry> snapshot);
+                     Content snapshot);
     void take_snapshot(Node& node);
+    void change_voters();
+    void check_change(const Voters& before, const Voters& after);
     void arm(Node& node);
     void chaos();
     void check(Node& node);
@@ -106,6 +117,8 @@ private:
     std::map<std::pair<int, int>, bool> cut_;  // From, to.
     std::map<LeaderEpoch, int> leaders_;
     std::vector<Entry> committed_;
+    Voters committed_voters_;
+    int changes_ = 0;
     std::string violation_;
     int proposed_ = 0;
     bool faults_;

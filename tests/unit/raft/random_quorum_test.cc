@@ -34,6 +34,32 @@ WorldOptions options(std::uint64_t seed) {
     return options;
 }
 
+// Three nodes vote at first, and two more may be made voters.
+WorldOptions changing(std::uint64_t seed) {
+    WorldOptions options;
+    options.seed = seed;
+    options.voters = seed % 3 == 0 ? 1 : 3;
+    options.observers = 2;
+    options.snapshots = seed % 2 == 0;
+    options.dynamic = true;
+    return options;
+}
+
+TEST(RandomQuorum, keeps_its_promises_while_its_voters_change) {
+    for (std::uint64_t seed = 1; seed <= 150; ++seed)
+        ASSERT_EQ(live(changing(seed), Duration::seconds(20)), "") << "seed " << seed;
+}
+
+TEST(RandomQuorum, changes_its_voters_often) {
+    int changes = 0;
+    for (std::uint64_t seed = 1; seed <= 10; ++seed) {
+        QuorumWorld world(changing(seed));
+        world.run_for(Duration::seconds(20));
+        changes += world.changes_of_voters();
+    }
+    EXPECT_GT(changes, 50);
+}
+
 TEST(RandomQuorum, keeps_its_promises_among_faults) {
     for (std::uint64_t seed = 1; seed <= 150; ++seed)
         ASSERT_EQ(live(options(seed), Duration::seconds(20)), "") << "seed " << seed;
@@ -50,6 +76,19 @@ TEST(RandomQuorum, would_notice_a_quorum_that_breaks_them) {
         std::uint64_t seed = 1;
         for (; seed <= 400 && noticed.empty(); ++seed)
             noticed = live(options(seed), Duration::seconds(20));
+        probe::end();
+        EXPECT_NE(noticed, "") << broken << " went unnoticed";
+        RecordProperty(broken, noticed + " in seed " + std::to_string(seed - 1));
+    }
+}
+
+TEST(RandomQuorum, would_notice_voters_that_change_wrongly) {
+    for (const char* broken : {"voters-change-two-at-a-time"}) {
+        probe::begin(broken);
+        std::string noticed;
+        std::uint64_t seed = 1;
+        for (; seed <= 400 && noticed.empty(); ++seed)
+            noticed = live(changing(seed), Duration::seconds(20));
         probe::end();
         EXPECT_NE(noticed, "") << broken << " went unnoticed";
         RecordProperty(broken, noticed + " in seed " + std::to_string(seed - 1));

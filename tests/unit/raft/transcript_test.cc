@@ -12,6 +12,57 @@
 namespace pabal::raft {
 namespace {
 
+// Directories are numbers here.
+DirectoryId directory(std::int64_t number) {
+    Uuid id;
+    id.bytes[15] = static_cast<std::uint8_t>(number);
+    return DirectoryId(id);
+}
+
+// ID:DIRECTORY, and more behind commas; a third number is the port at which it is found.
+Voters voters_of(const std::string& list) {
+    Voters voters;
+    std::size_t begin = 0;
+    while (begin < list.size()) {
+        const std::size_t end = std::min(list.find(',', begin), list.size());
+        const std::string one = list.substr(begin, end - begin);
+        const std::size_t colon = one.find(':');
+        const std::size_t port = one.find(':', colon + 1);
+        Voter& voter = voters.emplace_back();
+        voter.id = BrokerId(std::stoi(one));
+        voter.directory = directory(std::stoi(one.substr(colon + 1)));
+        voter.highest_level = dynamic_voters;
+        if (port != std::string::npos)
+            voter.endpoints.push_back(
+                {"CONTROLLER", "host",
+                 static_cast<std::uint16_t>(std::stoi(one.substr(port + 1)))});
+        begin = end + 1;
+    }
+    return voters;
+}
+
+std::string render(const Voters& voters) {
+    std::string text;
+    for (const Voter& voter : voters) {
+        text += (text.empty() ? "" : ",") + std::to_string(voter.id.value());
+        if (!voter.directory.value().is_zero())
+            text += ":" + std::to_string(voter.directory.value().bytes[15]);
+        for (const VoterEndpoint& endpoint : voter.endpoints)
+            text += ":" + std::to_string(endpoint.port);
+    }
+    return text;
+}
+
+std::string render_control(ByteView key, ByteView value) {
+    const auto type = record::control_record_type(key);
+    if (type == record::ControlRecordType::leader_change) return "LeaderChange";
+    if (type == record::ControlRecordType::kraft_version)
+        return "KRaftVersion(" + std::to_string(*parse_kraft_version_record(value)) + ")";
+    if (type == record::ControlRecordType::kraft_voters)
+        return "Voters(" + render(*parse_voters_record(value)) + ")";
+    return "another control record";
+}
+
 std::string render(const AppendedRecords& appended) {
     auto batch = record::RecordBatchView::parse(appended.batch);
     std::string text = "append " + std::to_string(batch->base_offset().value());
@@ -22,10 +73,8 @@ std::string render(const AppendedRecords& appended) {
     for (;;) {
         auto record = reader.next();
         if (!record.ok() || !*record) break;
-        text += batch->is_control() && record::control_record_type(*(*record)->key) ==
-                                           record::ControlRecordType::leader_change
-                    ? " LeaderChange"
-                    : " " + std::string(as_text(*(*record)->value));
+        text += " " + (batch->is_control() ? render_control(*(*record)->key, *(*record)->value)
+                                           : std::string(as_text(*(*record)->value)));
     }
     return text + (batch->crc_is_right() ? "\n" : " with a wrong checksum\n");
 }
@@ -41,7 +90,7 @@ std::vector<BrokerId> ids(const std::string& list) {
     return all;
 }
 
-std::string text(BrokerId id) {
+std::string name_of(BrokerId id) {
     return id == no_broker ? "none" : std::to_string(id.value());
 }
 
@@ -61,7 +110,7 @@ public:
             now_.instant = now_.instant + Duration::milliseconds(number("ms", 0));
             quorum_->elapsed(now_);
         } else if (command.name == "vote") {
-            VoteAsk ask{from, DirectoryId(), epoch, position(), command.has("pre")};
+            VoteAsk ask{from, directory_of("directory"), epoch, position(), command.has("pre")};
             answer = render(quorum_->vote(ask, now_));
         } else if (command.name == "begin_epoch") {
             answer = render(quorum_->begin_epoch(from, epoch, now_));
@@ -70,7 +119,7 @@ public:
         } else if (command.name == "replied" || command.name == "unanswered") {
             answer = replied(from);
         } else if (command.name == "fetch") {
-            FetchAsk ask{from, DirectoryId(), epoch, position()};
+            FetchAsk ask{from, directory_of("directory"), epoch, position()};
             answer = render(quorum_->fetch(ask, now_));
         } else if (command.name == "fetched") {
             answer = fetched(epoch);
@@ -78,7 +127,21 @@ public:
             quorum_->leader_died(epoch, now_);
         } else if (command.name == "snapshot_taken" || command.name == "snapshot_loaded") {
             if (command.name == "snapshot_taken") quorum_->snapshot_taken(position());
-            if (command.name == "snapshot_loaded") quorum_->snapshot_loaded(position(), now_);
+            if (command.name == "snapshot_loaded")
+                quorum_->snapshot_loaded(position(), history(position().offset - 1), now_);
+        } else if (command.name == "add_voter") {
+            answer = render(quorum_->add_voter(voters_of(command.value("voter")).at(0), now_));
+        } else if (command.name == "remove_voter") {
+            const Voter voter = voters_of(command.value("voter")).at(0);
+            answer = render(quorum_->remove_voter(voter.id, voter.directory, now_));
+        } else if (command.name == "update_voter") {
+            const Status updated =
+                quorum_->update_voter(voters_of(command.value("voter")).at(0), now_);
+            answer = updated.ok() ? "updated\n" : render(updated.error());
+        } else if (command.name == "upgrade") {
+            auto raised = quorum_->upgrade(static_cast<std::int16_t>(number("level", 1)),
+                                           command.has("validate"), now_);
+            answer = !raised.ok() ? render(raised.error()) : *raised ? "raised\n" : "as it was\n";
         } else if (command.name == "propose") {
             std::vector<Bytes> records;
             for (const std::string& word : command.words)
@@ -105,6 +168,15 @@ private:
     std::int32_t number(const std::string& key, std::int64_t otherwise) const {
         return static_cast<std::int32_t>(command_->number(key, otherwise));
     }
+    DirectoryId directory_of(const std::string& key) const { return directory(number(key, 0)); }
+    // dynamic=VOTERS: what a snapshot, or the file before the log, says of kraft.version 1.
+    VoterHistory history(Offset offset) const {
+        VoterHistory history;
+        if (!command_->values.contains("dynamic")) return history;
+        history.append_level(offset, dynamic_voters);
+        history.append_voters(offset, voters_of(command_->value("dynamic")));
+        return history;
+    }
     // log_end=OFFSET last_epoch=EPOCH
     OffsetAndEpoch position() const {
         return {Offset(number("log_end", 0)), LeaderEpoch(number("last_epoch", 0))};
@@ -119,8 +191,14 @@ private:
         found.log_end = Offset(number("log_end", 0));
         if (number("last_epoch", 0) > 0)
             found.epochs.push_back({LeaderEpoch(number("last_epoch", 0)), Offset(0)});
+        found.voters = history(VoterHistory::before_the_log);
         const BrokerId self(number("node", 0));
-        quorum_ = std::make_unique<Quorum>(self, DirectoryId(), Settings(), Prng(1));
+        Settings settings;
+        settings.eligible = command_->has("eligible");
+        if (number("port", 0) > 0)
+            settings.endpoints.push_back(
+                {"CONTROLLER", "host", static_cast<std::uint16_t>(number("port", 0))});
+        quorum_ = std::make_unique<Quorum>(self, directory_of("directory"), settings, Prng(1));
         const Status started =
             quorum_->start(std::move(found), ids(command_->value("voters", "0")), now_);
         return started.ok() ? "" : "refused: " + started.error().message + "\n";
@@ -129,7 +207,7 @@ private:
         // The last one that went there.
         const auto sent = std::find_if(sent_.rbegin(), sent_.rend(),
                                        [&](const Message& message) { return message.to == from; });
-        if (sent == sent_.rend()) return "nothing was sent to " + text(from) + "\n";
+        if (sent == sent_.rend()) return "nothing was sent to " + name_of(from) + "\n";
         const Message message = *sent;
         if (command_->name == "unanswered") {
             quorum_->unanswered(message, now_);
@@ -163,25 +241,42 @@ private:
             record::BatchOptions options;
             options.base_offset = next;
             options.leader_epoch = LeaderEpoch(number("batch_epoch", epoch.value()));
-            record::RecordBatchBuilder builder(options);
-            builder.append(now_.wall, std::nullopt, as_bytes(word));
-            batches += builder.build().text();
+            // Voters:LIST is the control record that says so.
+            const std::string mark = "Voters:";
+            if (word.starts_with(mark)) {
+                const auto value = voters_record(voters_of(word.substr(mark.size())));
+                batches +=
+                    record::quorum_control_batch(record::ControlRecordType::kraft_voters, value,
+                                                 next, options.leader_epoch, now_.wall)
+                        .text();
+            } else {
+                record::RecordBatchBuilder builder(options);
+                builder.append(now_.wall, std::nullopt, as_bytes(word));
+                batches += builder.build().text();
+            }
             ++next;
         }
         reply.records = Bytes::copy_of(batches);
         const Status taken = quorum_->fetched(*ask, reply, now_);
         return taken.ok() ? "" : "failed: " + taken.error().message + "\n";
     }
+    static std::string render(const Error& error) {
+        return std::string(error_name(error.code)) + ": " + error.message + "\n";
+    }
+    static std::string render(const Result<Offset>& appended) {
+        return appended.ok() ? "last offset " + std::to_string(appended->value()) + "\n"
+                             : render(appended.error());
+    }
     static std::string render(const Reply& reply) {
         std::string text =
             reply.error == ErrorCode::none ? "answer" : std::string(error_name(reply.error));
-        return text + (reply.granted ? " granted" : "") + " leader=" + raft::text(reply.leader) +
+        return text + (reply.granted ? " granted" : "") + " leader=" + name_of(reply.leader) +
                " epoch=" + std::to_string(reply.epoch.value()) + "\n";
     }
     static std::string render(const FetchReply& reply) {
         std::string text =
             reply.error == ErrorCode::none ? "answer" : std::string(error_name(reply.error));
-        text += " leader=" + raft::text(reply.leader) +
+        text += " leader=" + name_of(reply.leader) +
                 " epoch=" + std::to_string(reply.epoch.value()) +
                 " high_watermark=" + std::to_string(reply.high_watermark.value());
         if (reply.diverging)
@@ -224,10 +319,11 @@ private:
     }
     std::string standing() const {
         return std::string(name(quorum_->role())) +
-               (quorum_->voters().size() > 1 ? " leader=" + text(quorum_->leader()) : "") +
+               (quorum_->voters().size() > 1 ? " leader=" + name_of(quorum_->leader()) : "") +
                " epoch=" + std::to_string(quorum_->epoch().value()) +
                " log_end=" + std::to_string(quorum_->log_end().value()) +
-               " high_watermark=" + std::to_string(quorum_->high_watermark().value());
+               " high_watermark=" + std::to_string(quorum_->high_watermark().value()) +
+               (quorum_->kraft_version() > 0 ? " voters=" + raft::render(quorum_->voters()) : "");
     }
 
     const scenario::Command* command_ = nullptr;
