@@ -145,7 +145,16 @@ AppendOutcome Partition::append_validated(const record::ValidatedBatch& batch,
         outcome.error = appended.error().code;
         outcome.message = appended.error().message;
         outcome.log_start_offset = log_->log_start_offset();
+        // What followed a batch that the disk refused is out of order for no fault of its producer.
+        // Told so, librdkafka takes a new epoch, and sends once more what other partitions hold.
+        if (outcome.error == ErrorCode::out_of_order_sequence_number &&
+            refused_producers_.contains(batch.producer_id)) {
+            outcome.error = ErrorCode::kafka_storage_error;
+            outcome.message = "the disk refused an earlier batch of this producer";
+            return outcome;
+        }
         if (outcome.error == ErrorCode::kafka_storage_error) {
+            if (batch.producer_id != no_producer_id) refused_producers_.insert(batch.producer_id);
             ++partitions_->traffic_.storage_errors;
             partitions_->append_failed(this, outcome.message);
             REACHED("write-is-refused");
@@ -153,6 +162,7 @@ AppendOutcome Partition::append_validated(const record::ValidatedBatch& batch,
         }
         return outcome;
     }
+    if (!refused_producers_.empty()) refused_producers_.erase(batch.producer_id);
     outcome.base_offset = appended->base_offset;
     outcome.end_offset = appended->last_offset + 1;
     outcome.append_time = appended->append_time;
@@ -580,6 +590,7 @@ void Partition::lead(const replication::Leadership& leadership) {
     const bool led = leads();
     leader_->lead(leadership_, bounds(), committable_end(), partitions_->clock().now());
     if (led && !leads()) ++reign_;
+    if (!leads()) refused_producers_.clear();
     wake(led && !leads());
     if (leads() && committable_end() < log_->log_end_offset()) want_flush();
     if (leads()) partitions_->want_isr_change(this);

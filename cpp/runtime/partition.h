@@ -8,6 +8,7 @@
 #include <cstdint>
 #include <memory>
 #include <optional>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -272,6 +273,8 @@ private:
     Offset saved_high_watermark_{0};  // By the newest checkpoint.
     std::uint32_t reign_ = 0;         // Counts the times that this broker stopped to lead.
     std::uint64_t marker_count_ = 0;
+    // Those of whom the disk refused a batch that has not been taken since.
+    std::set<ProducerId> refused_producers_;
     bool flushing_ = false;
     bool flush_wanted_ = false;
     bool deleted_ = false;

@@ -259,6 +259,36 @@ TEST(Partitions, a_full_disk_acknowledges_nothing_and_recovers_when_space_return
     }
 }
 
+// A producer that has several batches under way is not blamed for the gap that the disk made.
+TEST(Partitions, what_follows_a_batch_that_the_disk_refused_is_refused_as_it_was) {
+    DataWorld world;
+    ASSERT_TRUE(world.start().ok());
+    world.create_topic("orders");
+    auto* partition = world.partition("orders");
+    const auto send = [&](std::int32_t sequence, std::int64_t producer = 7) {
+        record::BatchOptions options;
+        options.producer_id = ProducerId(producer);
+        options.producer_epoch = ProducerEpoch(0);
+        options.base_sequence = sequence;
+        record::RecordBatchBuilder builder(options);
+        builder.append(world.ports->clock.wall_now(), as_bytes("key"),
+                       as_bytes(std::string(1000, 'x')));
+        return partition->append(builder.build(), replication::RequiredAcks::all, true).error;
+    };
+    EXPECT_EQ(send(0), ErrorCode::none);
+    EXPECT_EQ(send(2), ErrorCode::out_of_order_sequence_number);
+    auto& disk = world.machine.disk();
+    disk.set_capacity(disk.used_bytes());
+    EXPECT_EQ(send(1), ErrorCode::kafka_storage_error);
+    disk.set_capacity(1u << 30);
+    EXPECT_EQ(send(2), ErrorCode::kafka_storage_error);
+    EXPECT_EQ(send(0, 8), ErrorCode::none);
+    EXPECT_EQ(send(2, 8), ErrorCode::out_of_order_sequence_number) << "that is its own gap";
+    EXPECT_EQ(send(1), ErrorCode::none);
+    EXPECT_EQ(send(2), ErrorCode::none);
+    EXPECT_EQ(send(4), ErrorCode::out_of_order_sequence_number);
+}
+
 TEST(Partitions, a_topic_created_on_a_full_disk_works_when_space_returns) {
     DataWorld world;
     ASSERT_TRUE(world.start().ok());
