@@ -17,11 +17,6 @@
 namespace pabal::client {
 namespace {
 
-std::int32_t milliseconds_left(Instant now, Instant deadline) {
-    const std::int64_t left = (deadline - now).to_milliseconds();
-    return static_cast<std::int32_t>(std::clamp<std::int64_t>(left, 1, INT32_MAX));
-}
-
 TopicDescription described(wire::MetadataResponse::MetadataResponseTopic&& topic) {
     TopicDescription description;
     description.id = topic.topic_id;
@@ -66,6 +61,12 @@ void sort_by_partition(std::vector<PartitionOffset>* offsets) {
               [](const auto& a, const auto& b) { return a.partition < b.partition; });
 }
 
+// The leader is another one than Metadata said.
+bool has_moved(ErrorCode code) {
+    return code == ErrorCode::not_leader_or_follower || code == ErrorCode::fenced_leader_epoch ||
+           code == ErrorCode::unknown_leader_epoch;
+}
+
 // The broker that alone can answer for its settings.
 std::optional<BrokerId> broker_of(ConfigResource resource, const std::string& name) {
     if (resource != ConfigResource::broker) return std::nullopt;
@@ -77,8 +78,12 @@ std::optional<BrokerId> broker_of(ConfigResource resource, const std::string& na
 
 }  // namespace
 
-Admin::Admin(io::Clock* clock, io::Network* network, std::vector<io::Address> bootstrap)
-    : clock_(clock), network_(network), bootstrap_(std::move(bootstrap)) {}
+Admin::Admin(io::Clock* clock, io::Network* network, std::vector<io::Address> bootstrap,
+             Options options)
+    : clock_(clock),
+      network_(network),
+      bootstrap_(std::move(bootstrap)),
+      options_(std::move(options)) {}
 
 Admin::~Admin() = default;
 
@@ -87,20 +92,38 @@ void Admin::close() {
     nodes_.clear();
 }
 
+Instant Admin::end_of_try(Instant deadline) const {
+    return std::min(deadline, clock_->now() + options_.request_timeout);
+}
+
 io::Task<Status> Admin::connect(Instant deadline) {
     std::string tried;
-    for (std::size_t index = 0; index < bootstrap_.size(); ++index) {
+    for (std::size_t count = 0; count < bootstrap_.size(); ++count) {
+        const std::size_t index = (first_to_try_ + count) % bootstrap_.size();
         io::Address address = bootstrap_[index];
-        std::string client_id = "pabal-admin";
+        std::string client_id = options_.client_id;
+        const Instant limit = end_of_try(deadline);
         auto opened = co_await rpc::Connection::open(network_, std::move(address),
-                                                     std::move(client_id), deadline);
+                                                     std::move(client_id), limit);
         if (opened.ok()) {
             connection_ = std::move(*opened);
+            first_to_try_ = index;
             co_return Status();
         }
         tried += (tried.empty() ? "" : "; ") + opened.error().message;
     }
     co_return Error{ErrorCode::broker_not_available, "no broker answers: " + tried};
+}
+
+io::Task<Status> Admin::connect_to(Node* node, Instant deadline) {
+    io::Address address = node->address;
+    std::string client_id = options_.client_id;
+    const Instant limit = end_of_try(deadline);
+    auto opened =
+        co_await rpc::Connection::open(network_, std::move(address), std::move(client_id), limit);
+    if (!opened.ok()) co_return opened.error();
+    node->connection = std::move(*opened);
+    co_return Status();
 }
 
 void Admin::learn(BrokerId broker, std::string host, std::int32_t port) {
@@ -123,6 +146,11 @@ io::Task<Result<TopicId>> Admin::create_topic(NewTopic topic, Duration timeout) 
     for (auto& [key, value] : topic.configs) {
         creatable.configs.push_back({std::move(key), std::move(value)});
     }
+    for (std::size_t index = 0; index < topic.replicas.size(); ++index) {
+        creatable.assignments.push_back(
+            {PartitionIndex(static_cast<std::int32_t>(index)), std::move(topic.replicas[index])});
+    }
+    request.validate_only = topic.validate_only;
     auto response = co_await call<wire::CreateTopicsResponse>(std::move(request), deadline);
     if (!response.ok()) co_return response.error();
     if (response->topics.size() != 1) {
@@ -132,6 +160,7 @@ io::Task<Result<TopicId>> Admin::create_topic(NewTopic topic, Duration timeout) 
     if (result.error_code != ErrorCode::none) {
         co_return Error{result.error_code, result.error_message.value_or("")};
     }
+    if (topic.validate_only) co_return result.topic_id;
     for (;;) {
         std::string wanted = name;
         const Duration left = deadline - clock_->now();
@@ -200,13 +229,19 @@ io::Task<Result<std::vector<TopicDescription>>> Admin::list_topics(Duration time
     co_return topics;
 }
 
-io::Task<Status> Admin::create_partitions(std::string topic, std::int32_t count, Duration timeout) {
+io::Task<Status> Admin::create_partitions(std::string topic, std::int32_t count,
+                                          std::vector<std::vector<BrokerId>> replicas,
+                                          Duration timeout) {
     const Instant deadline = clock_->now() + timeout;
     wire::CreatePartitionsRequest request;
     request.timeout_ms = milliseconds_left(clock_->now(), deadline);
     auto& asked = request.topics.emplace_back();
     asked.name = topic;
     asked.count = count;
+    if (!replicas.empty()) {
+        auto& assignments = asked.assignments.emplace();
+        for (auto& brokers : replicas) assignments.push_back({std::move(brokers)});
+    }
     auto response = co_await call<wire::CreatePartitionsResponse>(std::move(request), deadline);
     if (!response.ok()) co_return response.error();
     if (response->results.size() != 1) co_return answered_for_another(topic);
@@ -234,6 +269,22 @@ io::Task<Status> Admin::create_partitions(std::string topic, std::int32_t count,
     }
 }
 
+template <class Response, class Request>
+io::Task<Result<Response>> Admin::call_for_configs(ConfigResource resource, std::string name,
+                                                   Request request, Instant deadline) {
+    const auto broker = broker_of(resource, name);
+    if (!broker) {
+        auto response = co_await call<Response>(std::move(request), deadline);
+        co_return response;
+    }
+    const Duration left = deadline - clock_->now();
+    auto listed = co_await list_topics(left);  // Tells the brokers' addresses.
+    if (!listed.ok()) co_return listed.error();
+    const BrokerId node = *broker;
+    auto response = co_await call_at<Response>(node, std::move(request), deadline);
+    co_return response;
+}
+
 io::Task<Result<std::vector<Config>>> Admin::describe_configs(ConfigResource resource,
                                                               std::string name, Duration timeout) {
     const Instant deadline = clock_->now() + timeout;
@@ -242,19 +293,9 @@ io::Task<Result<std::vector<Config>>> Admin::describe_configs(ConfigResource res
     auto& asked = request.resources.emplace_back();
     asked.resource_type = static_cast<std::int8_t>(resource);
     asked.resource_name = name;
-    const auto broker = broker_of(resource, name);
-    Result<wire::DescribeConfigsResponse> response = Error{};
-    if (broker) {
-        auto listed = co_await list_topics(timeout);  // Tells the brokers' addresses.
-        if (!listed.ok()) co_return listed.error();
-        const BrokerId node = *broker;
-        auto answered =
-            co_await call_at<wire::DescribeConfigsResponse>(node, std::move(request), deadline);
-        response = std::move(answered);
-    } else {
-        auto answered = co_await call<wire::DescribeConfigsResponse>(std::move(request), deadline);
-        response = std::move(answered);
-    }
+    std::string place = name;
+    auto response = co_await call_for_configs<wire::DescribeConfigsResponse>(
+        resource, std::move(place), std::move(request), deadline);
     if (!response.ok()) co_return response.error();
     if (response->results.size() != 1) co_return answered_for_another(name);
     auto& result = response->results.front();
@@ -275,34 +316,22 @@ io::Task<Result<std::vector<Config>>> Admin::describe_configs(ConfigResource res
     co_return configs;
 }
 
-io::Task<Status> Admin::alter_configs(
-    ConfigResource resource, std::string name,
-    std::vector<std::pair<std::string, std::optional<std::string>>> changes, Duration timeout) {
-    constexpr std::int8_t set = 0;
-    constexpr std::int8_t take_back = 1;
+io::Task<Status> Admin::alter_configs(ConfigResource resource, std::string name,
+                                      std::vector<ConfigChange> changes, bool validate_only,
+                                      Duration timeout) {
     const Instant deadline = clock_->now() + timeout;
     wire::IncrementalAlterConfigsRequest request;
+    request.validate_only = validate_only;
     auto& asked = request.resources.emplace_back();
     asked.resource_type = static_cast<std::int8_t>(resource);
     asked.resource_name = name;
-    for (auto& [key, value] : changes) {
-        const std::int8_t operation = value ? set : take_back;
-        asked.configs.push_back({std::move(key), operation, std::move(value)});
+    for (auto& change : changes) {
+        asked.configs.push_back({std::move(change.name), static_cast<std::int8_t>(change.operation),
+                                 std::move(change.value)});
     }
-    const auto broker = broker_of(resource, name);
-    Result<wire::IncrementalAlterConfigsResponse> response = Error{};
-    if (broker) {
-        auto listed = co_await list_topics(timeout);
-        if (!listed.ok()) co_return listed.error();
-        const BrokerId node = *broker;
-        auto answered = co_await call_at<wire::IncrementalAlterConfigsResponse>(
-            node, std::move(request), deadline);
-        response = std::move(answered);
-    } else {
-        auto answered =
-            co_await call<wire::IncrementalAlterConfigsResponse>(std::move(request), deadline);
-        response = std::move(answered);
-    }
+    std::string place = name;
+    auto response = co_await call_for_configs<wire::IncrementalAlterConfigsResponse>(
+        resource, std::move(place), std::move(request), deadline);
     if (!response.ok()) co_return response.error();
     if (response->responses.size() != 1) co_return answered_for_another(name);
     const auto& result = response->responses.front();
@@ -313,8 +342,22 @@ io::Task<Result<std::vector<PartitionOffset>>> Admin::list_offsets(std::string t
                                                                    std::int64_t timestamp,
                                                                    Duration timeout) {
     const Instant deadline = clock_->now() + timeout;
+    for (;;) {
+        std::string wanted = topic;
+        auto offsets = co_await ask_leaders(std::move(wanted), timestamp, deadline);
+        if (offsets.ok() || !has_moved(offsets.error().code)) co_return offsets;
+        if (clock_->now() >= deadline) co_return offsets;
+        io::Sleep pause(*clock_, clock_->now() + retry_pause);
+        co_await pause;
+    }
+}
+
+io::Task<Result<std::vector<PartitionOffset>>> Admin::ask_leaders(std::string topic,
+                                                                  std::int64_t timestamp,
+                                                                  Instant deadline) {
     std::string wanted = topic;
-    auto description = co_await describe_topic(std::move(wanted), timeout);
+    const Duration left = deadline - clock_->now();
+    auto description = co_await describe_topic(std::move(wanted), left);
     if (!description.ok()) co_return description.error();
     std::vector<PartitionOffset> offsets;
     for (const auto& [leader, partitions] : by_leader(*description)) {
@@ -333,8 +376,11 @@ io::Task<Result<std::vector<PartitionOffset>>> Admin::list_offsets(std::string t
         if (!response.ok()) co_return response.error();
         if (response->topics.size() != 1) co_return answered_for_another(topic);
         for (const auto& partition : response->topics.front().partitions) {
-            const Status status =
-                of_partition(topic, partition.partition_index, partition.error_code);
+            // Who does not know it yet is not its leader yet.
+            const ErrorCode code = partition.error_code == ErrorCode::unknown_topic_or_partition
+                                       ? ErrorCode::not_leader_or_follower
+                                       : partition.error_code;
+            const Status status = of_partition(topic, partition.partition_index, code);
             if (!status.ok()) co_return status.error();
             offsets.push_back({partition.partition_index, partition.offset});
         }

@@ -13,6 +13,7 @@
 #include "base/ids.h"
 #include "base/result.h"
 #include "base/time.h"
+#include "client/descriptions.h"
 #include "io/clock.h"
 #include "io/network.h"
 #include "io/task.h"
@@ -20,114 +21,40 @@
 
 namespace pabal::client {
 
-struct NewTopic {
-    std::string name;
-    std::int32_t partitions = -1;  // -1: the brokers' default.
-    std::int16_t replication_factor = -1;
-    std::vector<std::pair<std::string, std::string>> configs;
-};
-
-struct PartitionDescription {
-    PartitionIndex partition;
-    BrokerId leader = no_broker;
-    LeaderEpoch leader_epoch = no_leader_epoch;
-    std::vector<BrokerId> replicas;
-    std::vector<BrokerId> isr;
-};
-
-struct TopicDescription {
-    TopicId id;
-    std::string name;
-    bool internal = false;
-    std::vector<PartitionDescription> partitions;
-};
-
-// What settings belong to, with Kafka's numbers.
-enum class ConfigResource : std::int8_t { topic = 2, broker = 4 };
-
-struct ConfigSynonym {
-    std::string name;
-    std::optional<std::string> value;
-    std::int8_t source = 0;
-};
-
-struct Config {
-    std::string name;
-    std::optional<std::string> value;  // None for a secret.
-    std::int8_t source = 0;  // DescribeConfigs' number: 1 topic, 2 to 4 broker, 5 default.
-    bool read_only = false;
-    bool sensitive = false;
-    std::vector<ConfigSynonym> synonyms;  // What would be in force, in turn; the first one is.
-};
-
-struct PartitionOffset {
-    PartitionIndex partition;
-    Offset offset;  // -1 where no record is as late as was asked for.
-};
-
-struct GroupListing {
-    std::string id;
-    std::string type;  // "classic", "consumer"; empty from a broker before KIP-848.
-    std::string protocol_type;
-    std::string state;
-};
-
-struct GroupMember {
-    std::string id;
-    std::optional<std::string> instance_id;
-    std::string client_id;
-    std::string host;
-    std::vector<std::pair<std::string, PartitionIndex>> assignment;
-};
-
-struct GroupDescription {
-    std::string id;
-    std::string type;  // "classic" or "consumer" (KIP-848).
-    std::string state;
-    std::string protocol_type;
-    std::string assignor;     // Empty while there is none.
-    std::int32_t epoch = -1;  // Of a consumer group; a classic one does not tell its generation.
-    BrokerId coordinator = no_broker;
-    std::vector<GroupMember> members;
-};
-
-struct CommittedOffset {
-    std::string topic;
-    PartitionIndex partition;
-    Offset offset;
-};
-
-// The metadata quorum, as its leader sees it.
-struct QuorumDescription {
-    BrokerId leader = no_broker;
-    LeaderEpoch leader_epoch = no_leader_epoch;
-    Offset high_watermark;
-};
-
 class Admin {
 public:
+    struct Options {
+        std::string client_id = "pabal-admin";
+        // Of one try; a call tries again until its own time is over.
+        Duration request_timeout = Duration::seconds(30);
+    };
+
     // `bootstrap` are tried in turn. The ports outlive this.
-    Admin(io::Clock* clock, io::Network* network, std::vector<io::Address> bootstrap);
+    Admin(io::Clock* clock, io::Network* network, std::vector<io::Address> bootstrap,
+          Options options);
     ~Admin();
 
-    // Ends when every partition has a leader. Errors: what the controller answers, e.g.
-    // topic_already_exists; broker_not_available naming every address that was tried.
+    // Ends when every partition has a leader; at once if it is only validated. Errors: what the
+    // controller answers, e.g. topic_already_exists; broker_not_available naming every address that
+    // was tried.
     io::Task<Result<TopicId>> create_topic(NewTopic topic, Duration timeout);
     io::Task<Status> delete_topic(std::string name, Duration timeout);
     io::Task<Result<TopicDescription>> describe_topic(std::string name, Duration timeout);
     io::Task<Result<std::vector<TopicDescription>>> list_topics(Duration timeout);
-    // Ends when the new partitions have leaders. `count` is the new total.
-    io::Task<Status> create_partitions(std::string topic, std::int32_t count, Duration timeout);
-    // `name` is a topic's, a broker's id, or empty for what all brokers share. Errors: what the
-    // broker answers, e.g. unknown_topic_or_partition.
+    // Ends when the new partitions have leaders. `count` is the new total; `replicas` are those of
+    // each new partition, by hand, or empty.
+    io::Task<Status> create_partitions(std::string topic, std::int32_t count,
+                                       std::vector<std::vector<BrokerId>> replicas,
+                                       Duration timeout);
+    // `name` is a topic's, a group's, a broker's id, or empty for what all brokers share. Errors:
+    // what the broker answers, e.g. unknown_topic_or_partition.
     io::Task<Result<std::vector<Config>>> describe_configs(ConfigResource resource,
                                                            std::string name, Duration timeout);
-    // Sets what has a value, and takes back to its default what has none (KIP-339).
-    io::Task<Status> alter_configs(
-        ConfigResource resource, std::string name,
-        std::vector<std::pair<std::string, std::optional<std::string>>> changes, Duration timeout);
+    io::Task<Status> alter_configs(ConfigResource resource, std::string name,
+                                   std::vector<ConfigChange> changes, bool validate_only,
+                                   Duration timeout);
     // For each partition the first offset at or after `timestamp`; -2 asks for the log start, -1
-    // for the high watermark.
+    // for the high watermark, -3 for the record with the latest timestamp (KIP-734).
     io::Task<Result<std::vector<PartitionOffset>>> list_offsets(std::string topic,
                                                                 std::int64_t timestamp,
                                                                 Duration timeout);
@@ -150,10 +77,33 @@ public:
     // Errors: group_id_not_found; non_empty_group while it has members.
     io::Task<Status> delete_group(std::string id, Duration timeout);
     io::Task<Result<QuorumDescription>> describe_quorum(Duration timeout);
+    // With `fenced`, also the brokers that are registered and not alive (KIP-1073).
+    io::Task<Result<ClusterDescription>> describe_cluster(bool fenced, Duration timeout);
+    io::Task<Result<FeatureDescription>> describe_features(Duration timeout);
+    io::Task<Status> update_features(std::vector<FeatureUpdate> updates, bool validate_only,
+                                     Duration timeout);
+    // Of these partitions, or of all (KIP-460). Unclean: replicas out of sync may lead, and records
+    // be lost. What is answered has a code for each: election_not_needed where nothing was to do.
+    io::Task<Result<std::vector<PartitionOutcome>>> elect_leaders(
+        bool unclean, std::optional<std::vector<NamedPartition>> partitions, Duration timeout);
+    // Begins them; without replicas, ends what is under way (KIP-455).
+    io::Task<Result<std::vector<PartitionOutcome>>> alter_reassignments(
+        std::vector<Reassignment> reassignments, Duration timeout);
+    io::Task<Result<std::vector<OngoingReassignment>>> list_reassignments(
+        std::optional<std::vector<NamedPartition>> partitions, Duration timeout);
+    // Of these brokers, or of all.
+    io::Task<Result<std::vector<LogDirDescription>>> describe_log_dirs(
+        std::optional<std::vector<BrokerId>> brokers, Duration timeout);
     void close();
 
 private:
-    // Calls on the connection at hand; once again on a new one if that one was lost before.
+    struct Node {
+        io::Address address;
+        std::unique_ptr<rpc::Connection> connection;
+    };
+
+    // Calls on the connection at hand; again on a new one if that one was lost before or does not
+    // answer.
     template <class Response, class Request>
     io::Task<Result<Response>> call(Request request, Instant deadline);
     // The same, at one broker, whose address the last answer of Metadata or FindCoordinator told.
@@ -162,7 +112,16 @@ private:
     template <class Response, class Request, class CodeOf>
     io::Task<Result<Response>> call_coordinator(std::string group, Request request, CodeOf code_of,
                                                 Instant deadline);
+    // At the broker if `resource` is one's own settings, else anywhere.
+    template <class Response, class Request>
+    io::Task<Result<Response>> call_for_configs(ConfigResource resource, std::string name,
+                                                Request request, Instant deadline);
     io::Task<Status> connect(Instant deadline);
+    io::Task<Status> connect_to(Node* node, Instant deadline);
+    Instant end_of_try(Instant deadline) const;
+    io::Task<Result<std::vector<PartitionOffset>>> ask_leaders(std::string topic,
+                                                               std::int64_t timestamp,
+                                                               Instant deadline);
     io::Task<Result<GroupDescription>> describe_classic_group(std::string id, BrokerId coordinator,
                                                               Instant deadline);
     io::Task<Result<GroupDescription>> describe_consumer_group(std::string id, BrokerId coordinator,
@@ -170,14 +129,11 @@ private:
     io::Task<Result<BrokerId>> find_coordinator(std::string group, Instant deadline);
     void learn(BrokerId broker, std::string host, std::int32_t port);
 
-    struct Node {
-        io::Address address;
-        std::unique_ptr<rpc::Connection> connection;
-    };
-
     io::Clock* clock_;
     io::Network* network_;
     std::vector<io::Address> bootstrap_;
+    Options options_;
+    std::size_t first_to_try_ = 0;  // Of bootstrap_: behind one that did not answer.
     std::unique_ptr<rpc::Connection> connection_;
     std::map<BrokerId, Node> nodes_;
 };

@@ -4,6 +4,7 @@
 
 #include "client/admin.h"
 #include "client/admin_call.h"
+#include "client/consumer_protocol.h"
 #include "client/find_coordinator.h"
 #include "wire/consumer_group_describe.h"
 #include "wire/delete_groups.h"
@@ -12,7 +13,6 @@
 #include "wire/offset_commit.h"
 #include "wire/offset_delete.h"
 #include "wire/offset_fetch.h"
-#include "wire/records/consumer_protocol_assignment.h"
 
 namespace pabal::client {
 namespace {
@@ -27,25 +27,6 @@ std::string refusal_of(ErrorCode code, const std::string& group) {
     if (code == ErrorCode::group_id_not_found) return "there is no group " + group;
     if (code == ErrorCode::non_empty_group) return "group " + group + " still has members";
     return "of group " + group;
-}
-
-// What a leader assigned to a member. These bytes are a client's, and any client may send any.
-std::vector<std::pair<std::string, PartitionIndex>> assigned(Bytes bytes) {
-    std::vector<std::pair<std::string, PartitionIndex>> partitions;
-    wire::Reader reader(std::move(bytes));
-    const int version = reader.int16("version");
-    wire::ConsumerProtocolAssignment assignment;
-    // A later version may only append.
-    const Status status = decode(
-        reader, assignment, std::clamp(version, 0, wire::ConsumerProtocolAssignment::max_version));
-    if (!status.ok()) return partitions;
-    for (const auto& topic : assignment.assigned_partitions) {
-        for (const PartitionIndex partition : topic.partitions) {
-            partitions.emplace_back(topic.topic, partition);
-        }
-    }
-    std::sort(partitions.begin(), partitions.end());
-    return partitions;
 }
 
 // All offsets of one group, as each version asks for them; of several from version 8 (KIP-709).
@@ -171,7 +152,7 @@ io::Task<Result<GroupDescription>> Admin::describe_classic_group(std::string id,
         one.client_id = std::move(member.client_id);
         one.host = std::move(member.client_host);
         if (out.protocol_type == "consumer") {
-            one.assignment = assigned(std::move(member.member_assignment));
+            one.assignment = decode_assignment(member.member_assignment);
         }
     }
     co_return out;
@@ -205,7 +186,7 @@ io::Task<Result<GroupDescription>> Admin::describe_consumer_group(std::string id
         one.host = std::move(member.client_host);
         for (const auto& topic : member.assignment.topic_partitions) {
             for (const PartitionIndex partition : topic.partitions) {
-                one.assignment.emplace_back(topic.topic_name, partition);
+                one.assignment.push_back({topic.topic_name, partition});
             }
         }
         std::sort(one.assignment.begin(), one.assignment.end());

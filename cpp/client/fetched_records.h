@@ -19,16 +19,9 @@
 #include "base/ids.h"
 #include "base/result.h"
 #include "base/time.h"
+#include "client/named_partition.h"
 
 namespace pabal::client {
-
-// A partition by its topic's name, as users know it.
-struct NamedPartition {
-    std::string topic;
-    PartitionIndex partition;
-
-    auto operator<=>(const NamedPartition&) const = default;
-};
 
 // One batch, whose records lie in `records` one behind the other. Does not change once it is
 // fetched; `at` and `taken` are the poller's.

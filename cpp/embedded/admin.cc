@@ -8,11 +8,11 @@ namespace pabal::embedded {
 
 // A client needs no disk and no store; its ports have them all the same, unused.
 struct Admin::Parts {
-    explicit Parts(std::vector<io::Address> bootstrap)
+    Parts(std::vector<io::Address> bootstrap, client::Admin::Options options)
         : ports("pabal-admin", std::make_shared<os::PolicyTime>(), nullptr) {
         ports.shard().run([&] {
             admin = std::make_unique<client::Admin>(&ports.ports().clock, &ports.ports().network,
-                                                    std::move(bootstrap));
+                                                    std::move(bootstrap), std::move(options));
         });
     }
     ~Parts() {
@@ -25,8 +25,8 @@ struct Admin::Parts {
     std::deque<std::function<void(client::Admin*)>> waiting;
 };
 
-Admin::Admin(std::vector<io::Address> bootstrap)
-    : parts_(std::make_unique<Parts>(std::move(bootstrap))) {}
+Admin::Admin(std::vector<io::Address> bootstrap, client::Admin::Options options)
+    : parts_(std::make_unique<Parts>(std::move(bootstrap), std::move(options))) {}
 
 Admin::~Admin() = default;
 

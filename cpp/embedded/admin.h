@@ -17,7 +17,7 @@ namespace pabal::embedded {
 
 class Admin {
 public:
-    explicit Admin(std::vector<io::Address> bootstrap);
+    Admin(std::vector<io::Address> bootstrap, client::Admin::Options options);
     // No call may be under way.
     ~Admin();
     Admin(const Admin&) = delete;

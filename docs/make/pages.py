@@ -26,6 +26,7 @@ ROOT = Path(__file__).parents[2]
 # The public modules, in the order of the menu; some come with later versions.
 MODULES = (
     "pabal",
+    "pabal.admin",
     "pabal.aio",
     "pabal.serializers",
     "pabal.explore",

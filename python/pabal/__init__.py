@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from pabal import aio, errors, explore, serializers, simulation
+    from pabal.admin import Admin
     from pabal.broker import Broker
     from pabal.cluster import Clock, Cluster
     from pabal.consumer import Consumer
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from pabal.version import __version__
 
 __all__ = [
+    "Admin",
     "Broker",
     "Clock",
     "Cluster",
@@ -49,6 +51,7 @@ __all__ = [
 # Where the names come from, which are imported when they are first asked for: the command line and
 # the pytest plugin, which are loaded on every run, need none of them.
 _ORIGINS = {
+    "Admin": "pabal.admin",
     "Broker": "pabal.broker",
     "Clock": "pabal.cluster",
     "Cluster": "pabal.cluster",

@@ -42,7 +42,12 @@ class TopicDescription:
     def partitions(self) -> list[tuple[int, int, int, list[int], list[int]]]: ...
 
 class Admin:
-    def __init__(self, bootstrap_servers: str) -> None: ...
+    def __init__(
+        self,
+        bootstrap_servers: str,
+        client_id: str = "pabal-admin",
+        request_timeout: float = 30.0,
+    ) -> None: ...
     def create_topic(
         self,
         name: str,
@@ -50,6 +55,8 @@ class Admin:
         replication_factor: int,
         configs: list[tuple[str, str]],
         timeout: float,
+        replicas: Sequence[Sequence[int]] = [],
+        validate_only: bool = False,
     ) -> str: ...
     def delete_topic(self, name: str, timeout: float) -> None: ...
     def describe_topic(self, name: str, timeout: float = 30.0) -> TopicDescription: ...
@@ -57,8 +64,51 @@ class Admin:
     def list_topics(
         self, timeout: float = 30.0, internal: bool = False
     ) -> list[tuple[str, str]]: ...
-    def quorum(self, timeout: float = 30.0) -> tuple[int, int, int]: ...
-    def create_partitions(self, topic: str, count: int, timeout: float = 30.0) -> None: ...
+    def quorum(
+        self, timeout: float = 30.0
+    ) -> tuple[
+        int,
+        int,
+        int,
+        list[tuple[int, str, int, int, int]],
+        list[tuple[int, str, int, int, int]],
+    ]: ...
+    def describe_cluster(
+        self, fenced: bool = False, timeout: float = 30.0
+    ) -> tuple[str, int, list[tuple[int, str, int, str | None, bool]]]: ...
+    def describe_features(
+        self, timeout: float = 30.0
+    ) -> tuple[list[tuple[str, int, int]], list[tuple[str, int, int]], int]: ...
+    def update_features(
+        self,
+        updates: Sequence[tuple[str, int, int]],
+        validate_only: bool = False,
+        timeout: float = 30.0,
+    ) -> None: ...
+    def elect_leaders(
+        self,
+        unclean: bool = False,
+        partitions: Sequence[tuple[str, int]] | None = None,
+        timeout: float = 30.0,
+    ) -> list[tuple[str, int, int, str]]: ...
+    def alter_reassignments(
+        self,
+        reassignments: Sequence[tuple[str, int, Sequence[int] | None]],
+        timeout: float = 30.0,
+    ) -> list[tuple[str, int, int, str]]: ...
+    def list_reassignments(
+        self, partitions: Sequence[tuple[str, int]] | None = None, timeout: float = 30.0
+    ) -> list[tuple[str, int, list[int], list[int], list[int]]]: ...
+    def describe_log_dirs(
+        self, brokers: Sequence[int] | None = None, timeout: float = 30.0
+    ) -> list[tuple[int, str, int, int, int, list[tuple[str, int, int, int, bool]]]]: ...
+    def create_partitions(
+        self,
+        topic: str,
+        count: int,
+        timeout: float = 30.0,
+        replicas: Sequence[Sequence[int]] = [],
+    ) -> None: ...
     def describe_configs(
         self, resource: int, name: str, timeout: float = 30.0
     ) -> list[
@@ -68,8 +118,9 @@ class Admin:
         self,
         resource: int,
         name: str,
-        changes: list[tuple[str, str | None]],
+        changes: Sequence[tuple[str, int, str | None]],
         timeout: float = 30.0,
+        validate_only: bool = False,
     ) -> None: ...
     def list_offsets(
         self, topic: str, timestamp: int, timeout: float = 30.0

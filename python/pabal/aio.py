@@ -26,23 +26,58 @@ from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
 from types import TracebackType
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar
 
+from pabal import admin as blocking_admin
 from pabal import consumer as blocking_consumer
 from pabal import producer as blocking_producer
 from pabal._core import ArrowBatch, BulkDelivery, DeliveryFuture, Record, RecordMetadata
+from pabal.admin import (
+    ClusterDescription,
+    ConfigEntry,
+    FeatureDescription,
+    GroupDescription,
+    GroupListing,
+    LogDir,
+    Partition,
+    QuorumDescription,
+    Reassignment,
+    Resource,
+    TopicDescription,
+)
 from pabal.duration import Duration
 from pabal.producer import Headers
 from pabal.records import OffsetAndMetadata, TopicPartition
 
-__all__ = ["Consumer", "Producer"]
+__all__ = ["Admin", "Consumer", "Producer"]
 
 T = TypeVar("T")
 # How long one wait of an iteration is; it ends earlier when records come.
 _POLL_SECONDS = 1.0
 
 
-class Producer:
+class _Twin:
+    """What the clients here have in common: one thread, in which calls wait."""
+
+    _loop: asyncio.AbstractEventLoop
+    _pool: ThreadPoolExecutor
+
+    def _begin_thread(self) -> None:
+        self._loop = asyncio.get_running_loop()
+        # One thread: a client is used by one at a time.
+        self._pool = ThreadPoolExecutor(1, "pabal-aio")
+
+    def _is_closed(self) -> bool:
+        raise NotImplementedError
+
+    async def _call(self, function: Callable[..., T], *arguments: Any, **options: Any) -> T:
+        call = functools.partial(function, *arguments, **options)
+        if self._is_closed():
+            return call()
+        return await self._loop.run_in_executor(self._pool, call)
+
+
+class Producer(_Twin):
     """`pabal.Producer` for asyncio. Make it where the loop runs; its arguments are the same.
 
     Examples
@@ -59,13 +94,12 @@ class Producer:
     def __init__(
         self, bootstrap_servers: str | Sequence[str] = "localhost:9092", **config: Any
     ) -> None:
-        self._loop = asyncio.get_running_loop()
+        self._begin_thread()
         self._producer = blocking_producer.Producer(bootstrap_servers, **config)
         self._core = self._producer._core
         self._core.set_hook(self._watch)
         self._watched: int | None = None
         self._thread = threading.get_ident()
-        self._pool = ThreadPoolExecutor(1, "pabal-aio")
 
     async def send(
         self,
@@ -164,14 +198,11 @@ class Producer:
         sent.add_done_callback(ended)
         return future
 
-    async def _call(self, function: Callable[..., T], *arguments: Any, **options: Any) -> T:
-        call = functools.partial(function, *arguments, **options)
-        if self._producer._closed:
-            return call()
-        return await self._loop.run_in_executor(self._pool, call)
+    def _is_closed(self) -> bool:
+        return self._producer._closed
 
 
-class Consumer:
+class Consumer(_Twin):
     """`pabal.Consumer` for asyncio. Make it where the loop runs; its arguments are the same.
 
     Topics are subscribed to when it is entered, or by `subscribe`. Rebalance listeners are called
@@ -194,11 +225,9 @@ class Consumer:
     """
 
     def __init__(self, *topics: str, **config: Any) -> None:
-        self._loop = asyncio.get_running_loop()
+        self._begin_thread()
         self._topics = topics
         self._consumer = blocking_consumer.Consumer(**config)
-        # One thread: a consumer is used by one at a time.
-        self._pool = ThreadPoolExecutor(1, "pabal-aio")
 
     async def subscribe(self, *topics: str, pattern: str | None = None) -> None:
         """Read these topics, or all whose name matches ``pattern``."""
@@ -295,11 +324,286 @@ class Consumer:
         if topics:
             await self._call(self._consumer.subscribe, *topics)
 
-    async def _call(self, function: Callable[..., T], *arguments: Any, **options: Any) -> T:
-        call = functools.partial(function, *arguments, **options)
-        if self._consumer._closed:
-            return call()
-        return await self._loop.run_in_executor(self._pool, call)
+    def _is_closed(self) -> bool:
+        return self._consumer._closed
+
+
+class Admin(_Twin):
+    """`pabal.Admin` for asyncio. Make it where the loop runs; its arguments are the same.
+
+    Examples
+    --------
+    >>> async def main(servers):
+    ...     async with Admin(servers) as admin:
+    ...         await admin.create_topic("orders", partitions=3)
+    ...         return await admin.list_topics()
+    >>> with _example_cluster() as cluster:
+    ...     asyncio.run(main(cluster.bootstrap_servers))
+    ['orders']
+    """
+
+    def __init__(
+        self, bootstrap_servers: str | Sequence[str] = "localhost:9092", **config: object
+    ) -> None:
+        self._begin_thread()
+        self._admin = blocking_admin.Admin(bootstrap_servers, **config)
+
+    async def create_topic(
+        self,
+        name: str,
+        partitions: int | None = None,
+        replication_factor: int | None = None,
+        *,
+        replicas: Sequence[Sequence[int]] | None = None,
+        config: Mapping[str, object] | None = None,
+        validate_only: bool = False,
+        timeout: Duration | None = None,
+    ) -> None:
+        """Create a topic; when this returns, every partition has a leader."""
+        await self._call(
+            self._admin.create_topic,
+            name,
+            partitions,
+            replication_factor,
+            replicas=replicas,
+            config=config,
+            validate_only=validate_only,
+            timeout=timeout,
+        )
+
+    async def delete_topic(self, name: str, *, timeout: Duration | None = None) -> None:
+        """Delete a topic with all its records."""
+        await self._call(self._admin.delete_topic, name, timeout=timeout)
+
+    async def list_topics(
+        self, *, internal: bool = False, timeout: Duration | None = None
+    ) -> list[str]:
+        """The names of all topics; those of the cluster's own only with ``internal``."""
+        return await self._call(self._admin.list_topics, internal=internal, timeout=timeout)
+
+    async def describe_topic(
+        self, name: str, *, timeout: Duration | None = None
+    ) -> TopicDescription:
+        """Where the partitions of a topic stand."""
+        return await self._call(self._admin.describe_topic, name, timeout=timeout)
+
+    async def create_partitions(
+        self,
+        topic: str,
+        total: int,
+        *,
+        replicas: Sequence[Sequence[int]] | None = None,
+        timeout: Duration | None = None,
+    ) -> None:
+        """Let a topic have ``total`` partitions; when this returns, every one has a leader."""
+        await self._call(
+            self._admin.create_partitions,
+            topic,
+            total,
+            replicas=replicas,
+            timeout=timeout,
+        )
+
+    async def describe_configs(
+        self, resource: Resource, name: str | int, *, timeout: Duration | None = None
+    ) -> dict[str, ConfigEntry]:
+        """The settings in force, by name."""
+        return await self._call(self._admin.describe_configs, resource, name, timeout=timeout)
+
+    async def alter_configs(
+        self,
+        resource: Resource,
+        name: str | int,
+        changes: Mapping[str, object] | None = None,
+        *,
+        append: Mapping[str, object] | None = None,
+        subtract: Mapping[str, object] | None = None,
+        validate_only: bool = False,
+        timeout: Duration | None = None,
+    ) -> None:
+        """Change single settings; all others stay (KIP-339)."""
+        await self._call(
+            self._admin.alter_configs,
+            resource,
+            name,
+            changes,
+            append=append,
+            subtract=subtract,
+            validate_only=validate_only,
+            timeout=timeout,
+        )
+
+    async def list_offsets(
+        self,
+        partitions: str | Iterable[Partition],
+        at: Literal["earliest", "latest", "max_timestamp"] | datetime | int = "latest",
+        *,
+        timeout: Duration | None = None,
+    ) -> dict[TopicPartition, int | None]:
+        """For each partition the offset where its log starts or ends, or that belongs to a time."""
+        return await self._call(self._admin.list_offsets, partitions, at, timeout=timeout)
+
+    async def delete_records(
+        self,
+        before: Mapping[Partition, int | Literal["latest"]],
+        *,
+        timeout: Duration | None = None,
+    ) -> dict[TopicPartition, int]:
+        """Delete the records before an offset, and return where each log starts then."""
+        return await self._call(self._admin.delete_records, before, timeout=timeout)
+
+    async def list_groups(self, *, timeout: Duration | None = None) -> list[GroupListing]:
+        """All groups of the cluster, by id."""
+        return await self._call(self._admin.list_groups, timeout=timeout)
+
+    async def describe_group(
+        self, group_id: str, *, timeout: Duration | None = None
+    ) -> GroupDescription:
+        """A group and its members."""
+        return await self._call(self._admin.describe_group, group_id, timeout=timeout)
+
+    async def delete_group(self, group_id: str, *, timeout: Duration | None = None) -> None:
+        """Delete a group with its offsets."""
+        await self._call(self._admin.delete_group, group_id, timeout=timeout)
+
+    async def list_group_offsets(
+        self, group_id: str, *, timeout: Duration | None = None
+    ) -> dict[TopicPartition, int]:
+        """Where a group goes on, for every partition that it has committed."""
+        return await self._call(self._admin.list_group_offsets, group_id, timeout=timeout)
+
+    async def alter_group_offsets(
+        self,
+        group_id: str,
+        offsets: Mapping[Partition, int],
+        *,
+        timeout: Duration | None = None,
+    ) -> None:
+        """Let a group without members go on at these offsets."""
+        await self._call(self._admin.alter_group_offsets, group_id, offsets, timeout=timeout)
+
+    async def reset_group_offsets(
+        self,
+        group_id: str,
+        *topics: str,
+        to: Any,
+        partitions: Iterable[int] | None = None,
+        dry_run: bool = False,
+        timeout: Duration | None = None,
+    ) -> dict[TopicPartition, int]:
+        """Let a group go on elsewhere, as `Group.reset` does; the new offsets are returned."""
+        return await self._call(
+            self._admin.reset_group_offsets,
+            group_id,
+            *topics,
+            to=to,
+            partitions=partitions,
+            dry_run=dry_run,
+            timeout=timeout,
+        )
+
+    async def delete_group_offsets(
+        self,
+        group_id: str,
+        partitions: Iterable[Partition],
+        *,
+        timeout: Duration | None = None,
+    ) -> None:
+        """Forget what a group has committed for these partitions."""
+        await self._call(self._admin.delete_group_offsets, group_id, partitions, timeout=timeout)
+
+    async def elect_leaders(
+        self,
+        partitions: Iterable[Partition] | None = None,
+        *,
+        unclean: bool = False,
+        timeout: Duration | None = None,
+    ) -> list[TopicPartition]:
+        """Give partitions to their preferred leaders (KIP-460)."""
+        return await self._call(
+            self._admin.elect_leaders,
+            partitions,
+            unclean=unclean,
+            timeout=timeout,
+        )
+
+    async def alter_partition_reassignments(
+        self,
+        replicas: Mapping[Partition, Sequence[int] | None],
+        *,
+        timeout: Duration | None = None,
+    ) -> None:
+        """Move partitions to other brokers (KIP-455)."""
+        await self._call(self._admin.alter_partition_reassignments, replicas, timeout=timeout)
+
+    async def list_partition_reassignments(
+        self,
+        partitions: Iterable[Partition] | None = None,
+        *,
+        timeout: Duration | None = None,
+    ) -> dict[TopicPartition, Reassignment]:
+        """The moves that are under way, of these partitions or of all."""
+        return await self._call(
+            self._admin.list_partition_reassignments,
+            partitions,
+            timeout=timeout,
+        )
+
+    async def describe_log_dirs(
+        self, brokers: Iterable[int] | None = None, *, timeout: Duration | None = None
+    ) -> dict[int, tuple[LogDir, ...]]:
+        """The log directories of these brokers, or of all, and how large the replicas are."""
+        return await self._call(self._admin.describe_log_dirs, brokers, timeout=timeout)
+
+    async def describe_cluster(
+        self, *, fenced: bool = False, timeout: Duration | None = None
+    ) -> ClusterDescription:
+        """The cluster's id and its brokers."""
+        return await self._call(self._admin.describe_cluster, fenced=fenced, timeout=timeout)
+
+    async def describe_quorum(self, *, timeout: Duration | None = None) -> QuorumDescription:
+        """The metadata quorum: who leads it, and how far its nodes are."""
+        return await self._call(self._admin.describe_quorum, timeout=timeout)
+
+    async def describe_features(self, *, timeout: Duration | None = None) -> FeatureDescription:
+        """The features that the cluster has agreed on, and those it could (KIP-584)."""
+        return await self._call(self._admin.describe_features, timeout=timeout)
+
+    async def update_features(
+        self,
+        levels: Mapping[str, int],
+        *,
+        downgrade: Literal["safe", "unsafe"] | None = None,
+        validate_only: bool = False,
+        timeout: Duration | None = None,
+    ) -> None:
+        """Raise features to other levels, or lower them (KIP-584)."""
+        await self._call(
+            self._admin.update_features,
+            levels,
+            downgrade=downgrade,
+            validate_only=validate_only,
+            timeout=timeout,
+        )
+
+    async def close(self) -> None:
+        """End the client. Twice is fine."""
+        await self._call(self._admin.close)
+        self._pool.shutdown(wait=False)
+
+    async def __aenter__(self) -> Admin:
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        await self.close()
+
+    def _is_closed(self) -> bool:
+        return self._admin._closed
 
 
 def _example_cluster() -> Any:

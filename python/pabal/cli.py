@@ -206,15 +206,17 @@ def _add_group(commands: Commands) -> None:
 
 
 def _add_config(commands: Commands) -> None:
-    config = _family(commands, "config", "read and change the settings of topics and brokers")
+    config = _family(
+        commands, "config", "read and change the settings of topics, brokers and groups"
+    )
     for name, words, text in (
         ("get", "keys", "print settings: those named, else all that are not defaults"),
         ("set", "changes", "change settings"),
         ("unset", "keys", "take settings back to their defaults"),
     ):
         command = _admin_command(config, name, text)
-        command.add_argument("resource", choices=["topic", "broker"])
-        command.add_argument("name", metavar="NAME", help="a topic, or a broker's id")
+        command.add_argument("resource", choices=["topic", "broker", "group"])
+        command.add_argument("name", metavar="NAME", help="a topic, a broker's id, or a group")
         command.add_argument(
             words,
             nargs="*" if name == "get" else "+",

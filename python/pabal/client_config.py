@@ -31,6 +31,13 @@ COMMON: Mapping[str, Setting] = {
     "metadata_max_age_ms": Setting("ms", 300_000, 1),
     "security_protocol": Setting("choice", "PLAINTEXT", choices=("PLAINTEXT",)),
 }
+ADMIN: Mapping[str, Setting] = {
+    "client_id": Setting("str", "pabal-admin"),
+    "request_timeout_ms": COMMON["request_timeout_ms"],
+    "default_api_timeout_ms": Setting("ms", 60_000, 1),
+    "security_protocol": COMMON["security_protocol"],
+}
+
 
 PRODUCER: Mapping[str, Setting] = {
     **COMMON,

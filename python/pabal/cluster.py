@@ -26,6 +26,7 @@ from pabal.properties import property_text
 from pabal.topic import PartitionState, Topic
 
 if TYPE_CHECKING:
+    from pabal.admin import Admin
     from pabal.consumer import Consumer
     from pabal.producer import Producer
 
@@ -548,6 +549,19 @@ class Cluster:
         from pabal.consumer import Consumer
 
         return Consumer(*topics, bootstrap_servers=self.bootstrap_servers, **config)
+
+    def admin(self, **config: Any) -> Admin:
+        """A `pabal.Admin` that is connected to this cluster, with its settings.
+
+        Examples
+        --------
+        >>> with Cluster() as cluster, cluster.admin() as admin:
+        ...     admin.list_topics()
+        []
+        """
+        from pabal.admin import Admin
+
+        return Admin(self.bootstrap_servers, **config)
 
     def group(self, group_id: str) -> Group:
         """The consumer group ``group_id``, which need not exist yet.

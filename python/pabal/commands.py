@@ -19,6 +19,7 @@ from pabal.errors import (
     TopicAlreadyExistsError,
     UnknownTopicOrPartitionError,
 )
+from pabal.properties import CONFIG_RESOURCES, CONFIG_SOURCES, ConfigOperation
 from pabal.terminal import coloured, print_json, print_table
 
 __all__ = [
@@ -43,8 +44,6 @@ if TYPE_CHECKING:
     from pabal.background import BackgroundCluster
 
 _PORT = 9092  # Where a client looks that is told nothing.
-_RESOURCES = {"topic": 2, "broker": 4}
-_SOURCES = {1: "topic", 2: "broker", 3: "brokers", 4: "file", 5: "default", 6: "logger"}
 _SET_ON_TOPIC = 1
 _DEFAULT = 5
 _LOG_START = -2
@@ -96,7 +95,7 @@ def topic_describe(options: Namespace) -> int:
                 topic = admin.describe_topic(name, options.timeout)
             starts = dict(admin.list_offsets(name, _LOG_START, options.timeout))
             ends = dict(admin.list_offsets(name, _LOG_END, options.timeout))
-            configs = admin.describe_configs(_RESOURCES["topic"], name, options.timeout)
+            configs = admin.describe_configs(CONFIG_RESOURCES["topic"], name, options.timeout)
             described.append(
                 {
                     "name": name,
@@ -323,14 +322,14 @@ def config_get(options: Namespace) -> int:
     """Print settings: those named, or those that are not defaults, or all."""
     with _resource(options) as admin:
         configs = admin.describe_configs(
-            _RESOURCES[options.resource], options.name, options.timeout
+            CONFIG_RESOURCES[options.resource], options.name, options.timeout
         )
     known = {name for name, *_ in configs}
     for key in options.keys:
         if key not in known:
             raise PabalError(f"a {options.resource} has no setting {key}{_nearest(key, known)}")
     shown = [
-        (name, None if secret else value, _SOURCES.get(source, "unknown"))
+        (name, None if secret else value, CONFIG_SOURCES.get(source, "unknown"))
         for name, value, source, _read_only, secret, _synonyms in sorted(configs)
         if (name in options.keys if options.keys else options.all or source != _DEFAULT)
     ]
@@ -362,7 +361,10 @@ def _alter(options: Namespace, changes: Sequence[tuple[str, str | None]]) -> int
     with _resource(options) as admin:
         try:
             admin.alter_configs(
-                _RESOURCES[options.resource], options.name, list(changes), options.timeout
+                CONFIG_RESOURCES[options.resource],
+                options.name,
+                [ConfigOperation.change(name, value) for name, value in changes],
+                options.timeout,
             )
         except InvalidConfigError as error:
             raise _with_nearest_config(error, (name for name, _ in changes)) from error

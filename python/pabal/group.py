@@ -41,6 +41,18 @@ class GroupMember:
     host: str
     assignment: tuple[tuple[str, int], ...]
 
+    @classmethod
+    def told(
+        cls,
+        member_id: str,
+        instance_id: str | None,
+        client_id: str,
+        host: str,
+        assignment: Iterable[tuple[str, int]],
+    ) -> GroupMember:
+        """A member as its coordinator describes it."""
+        return cls(member_id, instance_id, client_id, host.removeprefix("/"), tuple(assignment))
+
 
 @dataclass(frozen=True)
 class GroupPartition:
@@ -265,16 +277,7 @@ class Group:
 
     def _members(self, timeout: float) -> tuple[GroupMember, ...]:
         *_, members = self._admin().describe_group(self._id, timeout)
-        return tuple(
-            GroupMember(
-                member_id,
-                instance_id,
-                client_id,
-                host.removeprefix("/"),
-                tuple(assignment),
-            )
-            for member_id, instance_id, client_id, host, assignment in members
-        )
+        return tuple(GroupMember.told(*member) for member in members)
 
     def __repr__(self) -> str:
         return f"<pabal.Group {self._id!r}>"

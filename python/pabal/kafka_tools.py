@@ -18,6 +18,7 @@ from pabal import _core
 from pabal.commands import topic_partitions
 from pabal.errors import GroupIdNotFoundError, PabalError, TopicAlreadyExistsError
 from pabal.group import Group
+from pabal.properties import ConfigOperation
 from pabal.reset import Place, Shift, parse_place
 
 __all__ = ["main"]
@@ -210,8 +211,12 @@ def _kafka_configs(arguments: Sequence[str]) -> int:
         if options.alter:
             if name is None and not options.entity_default:
                 parser.error(f"An entity name must be specified with --alter of {kind}")
-            changes: list[tuple[str, str | None]] = list(_added(options.add_config))
-            changes += [(key.strip(), None) for key in options.delete_config.split(",") if key]
+            changes = [ConfigOperation.change(*pair) for pair in _added(options.add_config)]
+            changes += [
+                ConfigOperation.change(key.strip(), None)
+                for key in options.delete_config.split(",")
+                if key
+            ]
             if not changes:
                 parser.error("At least one of --add-config or --delete-config must be specified")
             admin.alter_configs(_RESOURCES[kind], name or "", changes, limit)

@@ -4,7 +4,40 @@ from __future__ import annotations
 
 from datetime import timedelta
 
-__all__ = ["property_text"]
+__all__ = ["CONFIG_RESOURCES", "CONFIG_SOURCES", "ConfigOperation", "property_text"]
+
+# What settings belong to, and where they come from, with the protocol's numbers.
+CONFIG_RESOURCES = {"topic": 2, "broker": 4, "group": 32}
+CONFIG_SOURCES = {
+    1: "topic",
+    2: "broker",
+    3: "brokers",
+    4: "file",
+    5: "default",
+    6: "logger",
+    8: "group",
+}
+
+
+class ConfigOperation:
+    """What becomes of a setting, with IncrementalAlterConfigs' numbers (KIP-339)."""
+
+    SET = 0
+    TAKE_BACK = 1
+    APPEND = 2
+    SUBTRACT = 3
+
+    @classmethod
+    def change(cls, name: str, value: str | None) -> tuple[str, int, str | None]:
+        """The change to ``value``, or back to the default if it is None.
+
+        Examples
+        --------
+        >>> ConfigOperation.change("retention.ms", "-1")
+        ('retention.ms', 0, '-1')
+        """
+        return name, cls.TAKE_BACK if value is None else cls.SET, value
+
 
 
 def property_text(name: str, value: object) -> str:
