@@ -23,6 +23,7 @@ class Fetchers;
 class GroupCoordinator;
 class Partitions;
 class Quorum;
+class TransactionCoordinator;
 }  // namespace pabal::runtime
 
 namespace pabal::broker {
@@ -51,6 +52,7 @@ struct Context {
     Dispatch* dispatch = nullptr;             // For requests inside of others; set once it is made.
     runtime::Quorum* quorum = nullptr;        // Null where a test needs none.
     runtime::Fetchers* fetchers = nullptr;    // Null where a test needs none.
+    runtime::TransactionCoordinator* transactions = nullptr;  // Null where a test needs none.
     Successions* successions = nullptr;       // Null where a test needs none.
 
     // What this broker knows of the cluster: everything committed that it has applied. Never null.

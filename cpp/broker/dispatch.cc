@@ -4,6 +4,9 @@
 
 #include <map>
 
+#include "wire/add_offsets_to_txn.h"
+#include "wire/add_partitions_to_txn.h"
+#include "wire/add_raft_voter.h"
 #include "wire/allocate_producer_ids.h"
 #include "wire/alter_configs.h"
 #include "wire/alter_partition.h"
@@ -26,10 +29,13 @@
 #include "wire/describe_groups.h"
 #include "wire/describe_log_dirs.h"
 #include "wire/describe_quorum.h"
+#include "wire/describe_producers.h"
 #include "wire/describe_topic_partitions.h"
 #include "wire/elect_leaders.h"
+#include "wire/describe_transactions.h"
 #include "wire/end_quorum_epoch.h"
 #include "wire/envelope.h"
+#include "wire/end_txn.h"
 #include "wire/fetch.h"
 #include "wire/fetch_snapshot.h"
 #include "wire/find_coordinator.h"
@@ -44,6 +50,7 @@
 #include "wire/list_offsets.h"
 #include "wire/list_partition_reassignments.h"
 #include "wire/metadata.h"
+#include "wire/list_transactions.h"
 #include "wire/offset_commit.h"
 #include "wire/offset_delete.h"
 #include "wire/offset_fetch.h"
@@ -53,10 +60,12 @@
 #include "wire/sync_group.h"
 #include "wire/unregister_broker.h"
 #include "wire/update_features.h"
+#include "wire/txn_offset_commit.h"
 #include "wire/update_raft_voter.h"
 #include "wire/vote.h"
 #include "wire/writer.h"
 
+#include "wire/write_txn_markers.h"
 namespace pabal::broker {
 
 struct Dispatch::Row {
@@ -135,7 +144,7 @@ Dispatch::Dispatch(Context* context) : context_(context) {
 Dispatch::~Dispatch() = default;
 
 bool Dispatch::Call::pipelined() const {
-    return row && row->api->key == wire::ApiKey::produce;
+    return row && row->api->key == wire::ApiKey::produce && !request.comes_alone;
 }
 
 bool Dispatch::open(Bytes frame, Peer* peer, Instant received, Call* call,

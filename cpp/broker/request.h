@@ -51,6 +51,10 @@ struct RequestContext {
     // Set by the handler: the first error that the response carries, for metrics and the log.
     ErrorCode first_error = ErrorCode::none;
 
+    // Set by the handler before it first suspends: the next request of the connection waits for the
+    // end of this one, although both are of a kind that is pipelined.
+    bool comes_alone = false;
+
     // Set by a handler that holds its answer back until there is news: the connection opens it when
     // its client has something else to say, or is gone.
     io::Gate* parked = nullptr;

@@ -7,6 +7,7 @@
 #include "metadata/broker_config.h"
 #include "runtime/controller_link.h"
 #include "runtime/group_coordinator.h"
+#include "runtime/transaction_coordinator.h"
 #include "wire/create_topics.h"
 
 namespace pabal::broker {
@@ -67,13 +68,15 @@ wire::CreateTopicsRequest TopicCreation::request_for(const std::vector<std::stri
         topic.name = name;
         topic.num_partitions = -1;
         topic.replication_factor = -1;
-        if (name != runtime::group_topic) continue;
+        const bool of_groups = name == runtime::group_topic;
+        if (!of_groups && name != runtime::transaction_topic) continue;
+        const std::string prefix = of_groups ? "offsets.topic." : "transaction.state.log.";
         topic.num_partitions =
-            static_cast<std::int32_t>(config_->integer("offsets.topic.num.partitions"));
-        auto replicas = config_->integer("offsets.topic.replication.factor");
-        if (!config_->is_set("offsets.topic.replication.factor")) {
-            // A single broker serves groups too. Those that are down just now count: their
-            // replicas wait for them.
+            static_cast<std::int32_t>(config_->integer(prefix + "num.partitions"));
+        auto replicas = config_->integer(prefix + "replication.factor");
+        if (!config_->is_set(prefix + "replication.factor")) {
+            // A single broker coordinates too. Those that are down just now count: their replicas
+            // wait for them.
             const auto brokers = static_cast<std::int64_t>(link_->image()->brokers().size());
             replicas = std::clamp<std::int64_t>(brokers, 1, replicas);
         }
@@ -83,12 +86,17 @@ wire::CreateTopicsRequest TopicCreation::request_for(const std::vector<std::stri
             config.name = std::move(setting);
             config.value = std::move(value);
         };
-        set("compression.type", "producer");
+        set("compression.type", of_groups ? "producer" : "uncompressed");
         constexpr std::int64_t least_segment_bytes = 1 << 20;  // A topic's segment.bytes has it.
-        set("segment.bytes",
-            std::to_string(
-                std::max(config_->integer("offsets.topic.segment.bytes"), least_segment_bytes)));
+        set("segment.bytes", std::to_string(std::max(config_->integer(prefix + "segment.bytes"),
+                                                     least_segment_bytes)));
         set("cleanup.policy", "compact");
+        if (of_groups) continue;
+        set("unclean.leader.election.enable", "false");
+        auto in_sync = config_->integer("transaction.state.log.min.isr");
+        if (!config_->is_set("transaction.state.log.min.isr"))
+            in_sync = std::min(in_sync, replicas);
+        set("min.insync.replicas", std::to_string(in_sync));
     }
     return request;
 }

@@ -23,6 +23,7 @@
 #include "runtime/isr_changes.h"
 #include "runtime/partitions.h"
 
+#include "runtime/transaction_coordinator.h"
 namespace pabal::node {
 namespace {
 
@@ -117,6 +118,7 @@ struct Node::Parts {
     std::unique_ptr<broker::ProducerIds> producer_ids;
     std::unique_ptr<broker::TopicCreation> topic_creation;
     std::unique_ptr<broker::Successions> successions;
+    std::unique_ptr<runtime::TransactionCoordinator> transactions;
     std::unique_ptr<broker::Context> context;
     std::unique_ptr<broker::Dispatch> dispatch;
     std::unique_ptr<broker::Connections> connections;
@@ -354,6 +356,9 @@ void Node::Parts::make_broker(runtime::ControllerOptions controller_options,
     dispatch = std::make_unique<broker::Dispatch>(context.get());
     context->dispatch = dispatch.get();
     context->fetchers = fetchers.get();
+    transactions = std::make_unique<runtime::TransactionCoordinator>(
+        &ports, &config, partitions.get(), groups.get(), peers.get(),
+        [this](Instant deadline) { return producer_ids->next(deadline); }, &log);
     context->successions = successions.get();
     connections = std::make_unique<broker::Connections>(context.get(), dispatch.get());
     // Once it is known what this broker holds clients can be answered; whoever hears that it serves
@@ -363,6 +368,7 @@ void Node::Parts::make_broker(runtime::ControllerOptions controller_options,
     });
 }
 
+    context->transactions = transactions.get();
 // Accepts the connections of other nodes, or those of clients.
 void Node::Parts::serve(bool controllers) {
     for (Bound& each : bound) {
@@ -418,6 +424,7 @@ io::Task<void> Node::Parts::stop() {
         co_await partitions->stop(epoch);
     }
     co_await end_control();
+    if (transactions) transactions->stop();
     if (controller_started) {
         co_await controller->stop();
         co_await publisher->stop();
@@ -434,6 +441,7 @@ io::Task<void> Node::Parts::stop() {
             connections->reset();
             co_await connections->ended(Instant::never());
         }
+    if (transactions) co_await transactions->ended();
     }
     if (topic_creation) co_await topic_creation->idle();
     if (store) co_await store->close();
@@ -456,6 +464,7 @@ io::Task<void> Node::Parts::kill() {
     if (controller_started) {
         co_await controller->kill();
         co_await quorum->kill();
+    if (transactions) transactions->stop();
         co_await publisher->stop();
     }
     if (connections) co_await connections->ended(Instant::never());
@@ -468,6 +477,7 @@ io::Task<void> Node::Parts::kill() {
 // group before the log says that this run of it is registered, and what others did meanwhile.
 // Invariant: acked-never-lost.
 bool Node::Parts::is_member(const metadata::ClusterImage& image) const {
+    if (transactions) co_await transactions->ended();
     const auto* self = image.broker(config.node_id());
     return self && self->incarnation == incarnation;
 }
@@ -493,7 +503,8 @@ io::Task<void> Node::Parts::tell_groups(std::shared_ptr<const metadata::ClusterD
         delta =
             std::make_shared<const metadata::ClusterDelta>(metadata::ClusterDelta::all_of(*image));
     }
-    groups->apply(*delta, std::move(image));
+    groups->apply(*delta, image);
+    transactions->apply(std::move(image));
     co_return;
 }
 
@@ -514,6 +525,7 @@ void Node::Parts::release() {
     controller.reset();
     publisher.reset();
     quorum.reset();
+    transactions.reset();
     groups.reset();
     fetchers.reset();
     partitions.reset();
@@ -562,5 +574,7 @@ void Node::Parts::refresh_metrics() {
     total("pabal_log_flushes_total", "Syncs of partitions.", traffic.flushes);
     total("pabal_log_storage_errors_total", "Refusals of the disk.", traffic.storage_errors);
 }
+    gauge("pabal_transactional_ids", "Transactional ids that this broker coordinates.",
+          transactions->transactional_id_count());
 
 }  // namespace pabal::node

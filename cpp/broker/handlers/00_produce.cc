@@ -6,13 +6,20 @@
 //       (KIP-890) · 13 topic ids (KIP-516)
 //
 // Everything is appended before the handler first suspends; it suspends only if an acknowledgement
-// has to wait. Deviations: transactions are not served, a request with a transactional id is
-// refused with INVALID_TXN_STATE before anything is written. A partition that a request names twice
+// has to wait, or if the first batch of a transaction comes to a partition: then the transaction's
+// coordinator is asked whether the partition takes part, or, from version 12 on, to let it, and the
+// connection's next request waits for the end of this one. A transaction that ends in this
+// partition meanwhile makes the question void. Deviations: a partition that a request names twice
 // gets both batches and two answers, where Kafka keeps the second only. A gap in a sequence is
 // refused once what the log ends with is committed, which proves that nobody else leads meanwhile.
+#include <map>
+#include <utility>
+
 #include "broker/current_leader.h"
 #include "broker/dispatch.h"
+#include "record/record_batch.h"
 #include "runtime/partitions.h"
+#include "runtime/transaction_coordinator.h"
 #include "wire/produce.h"
 
 namespace pabal::broker {
@@ -35,6 +42,57 @@ struct Awaited {
     bool refused = false;  // What is awaited is proof that this broker may refuse.
 };
 
+constexpr int first_version_that_adds = 12;
+constexpr int first_version_with_abortable = 11;
+
+// The header of a transactional batch; nothing for another one, and for what is none.
+std::optional<record::RecordBatchView> transactional(const std::optional<Bytes>& records) {
+    if (!records) return std::nullopt;
+    auto batch = record::RecordBatchView::parse(records->view());
+    if (!batch.ok() || !batch->is_transactional()) return std::nullopt;
+    return std::move(*batch);
+}
+
+// The partitions of a request about which the coordinator of its transaction has to be asked, and
+// what it said.
+struct Participation {
+    // Of a partition before it was asked: what the answer holds for.
+    struct Before {
+        std::uint64_t markers = 0;
+        std::uint32_t reign = 0;
+    };
+    using Key = std::pair<std::string, PartitionIndex>;
+
+    bool adds = false;
+    bool asks = false;  // Else whoever has the right id is believed.
+    transaction::Producer producer;
+    transaction::Partitions partitions;
+    std::map<Key, Before> before;
+    runtime::TransactionCoordinator::PartitionErrors answers;
+
+    bool concerns(const runtime::Partition& partition, const record::RecordBatchView& batch) const {
+        return asks && !partition.has_open_transaction(batch.producer_id(), batch.producer_epoch());
+    }
+    // Whether a batch that opens a transaction in the partition may be appended now.
+    ErrorCode verdict(const runtime::Partition& partition,
+                      const record::RecordBatchView& batch) const {
+        if (batch.producer_id() != producer.id || batch.producer_epoch() != producer.epoch)
+            return ErrorCode::invalid_producer_id_mapping;
+        const auto known = partition.log()->active_producer(producer.id);
+        if (known && known->epoch > producer.epoch) return ErrorCode::invalid_producer_epoch;
+        // Each of these transactions begins to count anew; its first batch is still to come.
+        if (adds && batch.base_sequence() != 0) return ErrorCode::out_of_order_sequence_number;
+        const Key key{partition.topic_name(), partition.id().partition};
+        const auto answer = answers.find(key);
+        if (answer == answers.end()) return ErrorCode::concurrent_transactions;
+        if (answer->second != ErrorCode::none) return answer->second;
+        const Before& then = before.at(key);
+        const bool holds =
+            then.markers == partition.marker_count() && then.reign == partition.reign();
+        return holds ? ErrorCode::none : ErrorCode::concurrent_transactions;
+    }
+};
+
 bool is_required_acks(std::int16_t acks) {
     return acks >= -1 && acks <= 1;
 }
@@ -51,6 +109,26 @@ std::optional<Bytes> one_piece(const std::optional<Rope>& records) {
     return records->flatten();
 }
 
+// As clients know to deal with it: what passes is told as a code that only makes them try again.
+void refuse_participation(PartitionResponse* response, ErrorCode error, int version) {
+    switch (error) {
+        case ErrorCode::concurrent_transactions:
+        case ErrorCode::network_exception:
+        case ErrorCode::coordinator_load_in_progress:
+        case ErrorCode::coordinator_not_available:
+        case ErrorCode::not_coordinator:
+            refuse(response, ErrorCode::not_enough_replicas,
+                   "the transaction's coordinator could not be asked for the partition: " +
+                       std::string(error_name(error)));
+            return;
+        case ErrorCode::transaction_abortable:
+            if (version < first_version_with_abortable) error = ErrorCode::invalid_txn_state;
+            refuse(response, error, "the partition takes no part in the transaction");
+            return;
+        default: refuse(response, error);
+    }
+}
+
 void tell(const runtime::AppendOutcome& outcome, PartitionResponse* response) {
     response->error_code = outcome.error;
     response->base_offset = outcome.base_offset;
@@ -63,6 +141,39 @@ void tell(const runtime::AppendOutcome& outcome, PartitionResponse* response) {
         response->record_errors.push_back({record.batch_index, record.message});
 }
 
+const runtime::Topic* topic_of(const Context& context, bool by_id,
+                               const wire::ProduceRequest::TopicProduceData& data) {
+    return by_id ? context.partitions.topic(data.topic_id) : context.partitions.topic(data.name);
+}
+
+Participation participation_of(const Context& context, const wire::ProduceRequest& message,
+                               int version) {
+    Participation asked;
+    asked.adds = version >= first_version_that_adds;
+    asked.asks = context.transactions && (asked.adds || context.transactions->verifies());
+    if (!asked.asks || !message.transactional_id) return asked;
+    asked.producer.transactional_id = *message.transactional_id;
+    for (const auto& data : message.topic_data) {
+        const auto* topic = topic_of(context, version >= 13, data);
+        if (!topic) continue;
+        for (const auto& each : data.partition_data) {
+            const auto* partition = topic->partition(each.index);
+            const auto batch = transactional(one_piece(each.records));
+            if (!partition || !partition->leads() || !batch) continue;
+            if (asked.producer.id == no_producer_id) {
+                asked.producer.id = batch->producer_id();
+                asked.producer.epoch = batch->producer_epoch();
+            }
+            if (!asked.concerns(*partition, *batch)) continue;
+            if (asked.adds && batch->base_sequence() != 0) continue;
+            asked.partitions[topic->name()].insert(each.index);
+            asked.before[{topic->name(), each.index}] = {partition->marker_count(),
+                                                         partition->reign()};
+        }
+    }
+    return asked;
+}
+
 }  // namespace
 
 io::Task<wire::ProduceResponse> handle_produce(Context* context, RequestContext* request,
@@ -73,24 +184,25 @@ io::Task<wire::ProduceResponse> handle_produce(Context* context, RequestContext*
     const bool by_id = request->version >= 13;
     const bool zstd_allowed = request->version >= 7;
     std::vector<Awaited> awaited;
+    Participation transaction = participation_of(*context, message, request->version);
+    if (!transaction.partitions.empty()) {
+        request->comes_alone = true;
+        transaction::Producer producer = transaction.producer;
+        transaction::Partitions partitions = transaction.partitions;
+        transaction.answers = co_await context->transactions->take_part(
+            std::move(producer), std::move(partitions), !transaction.adds);
+    }
 
     for (auto& topic_data : message.topic_data) {
         auto& topic_response = response.responses.emplace_back();
-        const runtime::Topic* topic = nullptr;
+        const runtime::Topic* topic = topic_of(*context, by_id, topic_data);
         auto topic_error = ErrorCode::none;
         std::string topic_message;
-        if (by_id) {
-            topic = context->partitions.topic(topic_data.topic_id);
-            if (!topic) topic_error = ErrorCode::unknown_topic_id;
-        } else {
-            topic = context->partitions.topic(topic_data.name);
-            if (!topic) topic_error = ErrorCode::unknown_topic_or_partition;
-        }
+        if (!topic)
+            topic_error =
+                by_id ? ErrorCode::unknown_topic_id : ErrorCode::unknown_topic_or_partition;
         if (!is_required_acks(message.acks)) {
             topic_error = ErrorCode::invalid_required_acks;
-        } else if (message.transactional_id) {
-            topic_error = ErrorCode::invalid_txn_state;
-            topic_message = "this broker does not serve transactions";
         } else if (topic && is_internal_topic(topic->name()) &&
                    request->client_id != admin_client_id) {
             topic_error = ErrorCode::invalid_topic_exception;
@@ -107,11 +219,24 @@ io::Task<wire::ProduceResponse> handle_produce(Context* context, RequestContext*
                 continue;
             }
             auto* partition = topic->partition(data.index);
+            const auto records = partition ? one_piece(data.records) : std::nullopt;
+            const auto batch = transactional(records);
+            const bool opens =
+                batch && partition->leads() && transaction.concerns(*partition, *batch);
+            const auto verdict = opens ? transaction.verdict(*partition, *batch) : ErrorCode::none;
             if (!partition) {
                 const bool exists = topic->image->partition(data.index) != nullptr;
                 refuse(&partition_response, exists ? ErrorCode::not_leader_or_follower
                                                    : ErrorCode::unknown_topic_or_partition);
-            } else if (const auto records = one_piece(data.records)) {
+            } else if (batch && !message.transactional_id) {
+                refuse(&partition_response, ErrorCode::transactional_id_authorization_failed,
+                       "a transactional batch in a request without a transactional id");
+            } else if (verdict == ErrorCode::out_of_order_sequence_number) {
+                refuse(&partition_response, verdict,
+                       "the first batch of a transaction has the sequence number 0");
+            } else if (verdict != ErrorCode::none) {
+                refuse_participation(&partition_response, verdict, request->version);
+            } else if (records) {
                 const auto outcome = partition->append(*records, acks, zstd_allowed);
                 tell(outcome, &partition_response);
                 if (partition->must_wait(outcome, acks)) {

@@ -3,14 +3,14 @@
 // 0-3   one key · 1 key types, error messages · 4 many keys (KIP-699) · 6 share partitions
 // (KIP-932)
 //
-// A group's coordinator leads its partition of __consumer_offsets; the topic is created when the
-// first group is asked for, and the answer waits a second for that. Transactions are not
-// coordinated yet: their producer could not be helped by waiting and is told INVALID_REQUEST with
-// the reason.
+// A group's coordinator leads its partition of __consumer_offsets, that of a transactional id the
+// one of __transaction_state; the topic is created when the first is asked for, and the answer
+// waits a second for that.
 #include "broker/cluster_view.h"
 #include "broker/dispatch.h"
 #include "broker/topic_creation.h"
 #include "runtime/group_coordinator.h"
+#include "runtime/transaction_coordinator.h"
 #include "wire/find_coordinator.h"
 
 namespace pabal::broker {
@@ -28,21 +28,18 @@ void refuse(Coordinator* coordinator, ErrorCode code, std::string message) {
 }
 
 std::string why_not_served(std::int8_t key_type) {
-    switch (static_cast<KeyType>(key_type)) {
-        case KeyType::transaction:
-            return "this broker does not serve transactions yet; an idempotent producer needs no "
-                   "transactional.id";
-        case KeyType::share: return "this broker does not serve share groups yet";
-        default: return "there is no coordinator of type " + std::to_string(key_type);
-    }
+    if (static_cast<KeyType>(key_type) == KeyType::share)
+        return "this broker does not serve share groups yet";
+    return "there is no coordinator of type " + std::to_string(key_type);
 }
 
-void find_group(Coordinator* coordinator, const metadata::ClusterImage& image,
-                const ClusterView& view) {
-    auto topic = image.topic(runtime::group_topic);
+// The leader of the partition of `topic_name` to which the key belongs.
+void find(Coordinator* coordinator, std::string_view topic_name,
+          const metadata::ClusterImage& image, const ClusterView& view) {
+    auto topic = image.topic(topic_name);
     if (!topic) {
         refuse(coordinator, ErrorCode::coordinator_not_available,
-               "__consumer_offsets does not exist yet");
+               std::string(topic_name) + " does not exist yet");
         return;
     }
     const PartitionIndex index = runtime::group_partition(
@@ -51,7 +48,7 @@ void find_group(Coordinator* coordinator, const metadata::ClusterImage& image,
     const metadata::Endpoint* endpoint = leader == no_broker ? nullptr : view.reachable(leader);
     if (!endpoint) {
         refuse(coordinator, ErrorCode::coordinator_not_available,
-               "the group's partition of __consumer_offsets has no leader");
+               "its partition of " + std::string(topic_name) + " has no leader");
         return;
     }
     coordinator->node_id = leader;
@@ -64,10 +61,13 @@ void find_group(Coordinator* coordinator, const metadata::ClusterImage& image,
 
 io::Task<wire::FindCoordinatorResponse> handle_find_coordinator(
     Context* context, RequestContext* request, wire::FindCoordinatorRequest message) {
-    const bool groups = message.key_type == static_cast<std::int8_t>(KeyType::group);
+    const KeyType type = static_cast<KeyType>(message.key_type);
+    std::string topic;
+    if (type == KeyType::group) topic = runtime::group_topic;
+    if (type == KeyType::transaction) topic = runtime::transaction_topic;
     auto image = context->image();
-    if (groups && !image->topic(runtime::group_topic)) {
-        std::vector<std::string> missing{std::string(runtime::group_topic)};
+    if (!topic.empty() && !image->topic(topic)) {
+        std::vector<std::string> missing{topic};
         Instant deadline = context->clock.now() + Duration::seconds(1);
         co_await context->topic_creation.create(std::move(missing), deadline);
         image = context->image();
@@ -79,8 +79,8 @@ io::Task<wire::FindCoordinatorResponse> handle_find_coordinator(
     for (std::string& key : message.coordinator_keys) {
         Coordinator coordinator;
         coordinator.key = std::move(key);
-        if (groups) {
-            find_group(&coordinator, *image, view);
+        if (!topic.empty()) {
+            find(&coordinator, topic, *image, view);
         } else {
             refuse(&coordinator, ErrorCode::invalid_request, why_not_served(message.key_type));
         }

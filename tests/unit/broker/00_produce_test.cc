@@ -104,9 +104,16 @@ TEST(Produce, what_is_not_served_or_not_allowed_says_so) {
     world.create_topic("orders");
     world.create_topic("__consumer_offsets");
     auto transactional = HandlerWorld::produce_request();
-    transactional.transactional_id = "tx";
-    HandlerWorld::add(&transactional, "orders", 0, world.batch({"a"}));
-    EXPECT_EQ(only(world.call(transactional, 9)).error_code, ErrorCode::invalid_txn_state);
+    record::BatchOptions options;
+    options.transactional = true;
+    options.producer_id = ProducerId(1);
+    options.producer_epoch = ProducerEpoch(0);
+    options.base_sequence = 0;
+    record::RecordBatchBuilder builder(options);
+    builder.append(WallTime{1}, std::nullopt, as_bytes("a"));
+    HandlerWorld::add(&transactional, "orders", 0, builder.build());
+    EXPECT_EQ(only(world.call(transactional, 9)).error_code,
+              ErrorCode::transactional_id_authorization_failed);
     EXPECT_EQ(world.partition("orders")->high_watermark(), Offset(0));
 
     auto internal = HandlerWorld::produce_request();
