@@ -39,6 +39,16 @@ std::vector<NamedPartition> named(const std::vector<Place>& places) {
     return out;
 }
 
+std::vector<client::Assignor> assignors(const std::vector<std::string>& names) {
+    std::vector<client::Assignor> out;
+    for (const auto& name : names) {
+        const auto assignor = client::assignor_named(name);
+        if (!assignor) throw py::value_error("there is no assignor " + name);
+        out.push_back(*assignor);
+    }
+    return out;
+}
+
 client::Consumer::Options consumer_options(const std::string& bootstrap, const py::dict& options) {
     client::Consumer::Options out;
     out.brokers.bootstrap = parse_bootstrap(bootstrap);
@@ -61,6 +71,14 @@ client::Consumer::Options consumer_options(const std::string& bootstrap, const p
     out.group.group_id = option<std::optional<std::string>>(options, "group_id").value_or("");
     out.group.instance_id = option<std::optional<std::string>>(options, "group_instance_id");
     out.group.assignor = option<std::optional<std::string>>(options, "group_remote_assignor");
+    out.group.protocol = option<std::string>(options, "group_protocol") == "classic"
+                             ? client::GroupMembership::Protocol::classic
+                             : client::GroupMembership::Protocol::consumer;
+    out.group.assignors =
+        assignors(option<std::vector<std::string>>(options, "partition_assignment_strategy"));
+    out.group.session_timeout = milliseconds_option(options, "session_timeout_ms");
+    out.group.heartbeat_interval = milliseconds_option(options, "heartbeat_interval_ms");
+    out.group.metadata_max_age = out.metadata_max_age;
     out.group.rack = out.rack;
     out.group.max_poll_interval = milliseconds_option(options, "max_poll_interval_ms");
     out.group.request_timeout = out.request_timeout;

@@ -23,8 +23,9 @@ struct MetadataResponse;
 
 namespace pabal::client {
 
-// What a connection is for: a response that waits, as a fetch does, holds up those behind it.
-enum class Purpose { data, control };
+// What a connection is for: a response that waits, as that of a fetch or of who joins a group does,
+// holds up those behind it.
+enum class Purpose { data, control, rebalance };
 
 class Brokers {
 public:
@@ -73,8 +74,9 @@ public:
     io::Task<Result<std::shared_ptr<Channel>>> any_channel();
 
     template <class Response, class Request>
-    io::Task<Result<Response>> call(BrokerId broker, Request request, Duration timeout) {
-        auto channel = co_await this->channel(broker, Purpose::control);
+    io::Task<Result<Response>> call(BrokerId broker, Request request, Duration timeout,
+                                    Purpose purpose = Purpose::control) {
+        auto channel = co_await this->channel(broker, purpose);
         if (!channel.ok()) co_return channel.error();
         const std::shared_ptr<Channel> open = *channel;
         auto response = co_await open->call<Response>(std::move(request), clock_->now() + timeout);

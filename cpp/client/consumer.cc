@@ -50,15 +50,15 @@ Consumer::Consumer(io::Clock* clock, io::Network* network, Prng random, Options 
       records_(std::move(records)),
       brokers_(clock, network, random.fork("brokers"), options_.brokers),
       tasks_(clock),
-      membership_(clock, random.fork("member"), options_.group, &brokers_, records_.get(),
-                  &tasks_) {}
+      membership_(GroupMembership::make(clock, random.fork("member"), options_.group, &brokers_,
+                                        records_.get(), &tasks_)) {}
 
 Consumer::~Consumer() = default;
 
 io::Task<void> Consumer::stop() {
-    if (membership_.is_subscribed()) co_await membership_.leave();
+    if (membership_->is_subscribed()) co_await membership_->leave();
     stopping_ = true;
-    membership_.stop();
+    membership_->stop();
     if (timer_ != 0) clock_.cancel(timer_);
     timer_ = 0;
     brokers_.close();
@@ -69,7 +69,7 @@ io::Task<void> Consumer::stop() {
 
 void Consumer::pump() {
     if (stopping_) return;
-    membership_.news();
+    membership_->news();
     if (std::exchange(pumping_, true)) {
         wake_at(clock_.now());
         return;

@@ -1,6 +1,6 @@
 // Fetches what is assigned, ahead of the poller and within bounds, from the leaders or from nearer
 // replicas (KIP-392), through fetch sessions (KIP-227); looks up positions; commits; and is a
-// member of a group, where one is given (KIP-848). Lives on one shard; whoever owns it awaits
+// member of a group, where one is given. Lives on one shard; whoever owns it awaits
 // `stop` before it goes.
 #pragma once
 
@@ -58,7 +58,7 @@ public:
     // Leaves the group, and ends all that is under way.
     io::Task<void> stop();
 
-    GroupMembership& group() { return membership_; }
+    GroupMembership& group() { return *membership_; }
     // The number of partitions. Errors: unknown_topic_or_partition after `timeout`.
     io::Task<Result<std::size_t>> partition_count(std::string topic, Duration timeout);
     // All topics that there are, without internal ones.
@@ -130,7 +130,7 @@ private:
     std::shared_ptr<FetchedRecords> records_;
     Brokers brokers_;
     TaskGroup tasks_;
-    GroupMembership membership_;
+    std::unique_ptr<GroupMembership> membership_;
     record::Codecs codecs_;
     std::map<BrokerId, std::unique_ptr<Node>> nodes_;
     bool stopping_ = false;

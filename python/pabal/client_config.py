@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Literal
 
-Kind = Literal["int", "ms", "str", "bool", "choice"]
+Kind = Literal["int", "ms", "str", "bool", "choice", "names"]
 
 
 @dataclass(frozen=True)
@@ -31,13 +32,13 @@ COMMON: Mapping[str, Setting] = {
     "metadata_max_age_ms": Setting("ms", 300_000, 1),
     "security_protocol": Setting("choice", "PLAINTEXT", choices=("PLAINTEXT",)),
 }
+
 ADMIN: Mapping[str, Setting] = {
     "client_id": Setting("str", "pabal-admin"),
     "request_timeout_ms": COMMON["request_timeout_ms"],
     "default_api_timeout_ms": Setting("ms", 60_000, 1),
     "security_protocol": COMMON["security_protocol"],
 }
-
 
 PRODUCER: Mapping[str, Setting] = {
     **COMMON,
@@ -62,7 +63,14 @@ CONSUMER: Mapping[str, Setting] = {
     **COMMON,
     "group_id": Setting("str", None),
     "group_instance_id": Setting("str", None),
+    # None: the newer protocol, unless a setting of the classic one is given.
+    "group_protocol": Setting("choice", None, choices=("classic", "consumer")),
     "group_remote_assignor": Setting("str", None),
+    "partition_assignment_strategy": Setting(
+        "names", None, choices=("range", "roundrobin", "sticky", "cooperative-sticky")
+    ),
+    "session_timeout_ms": Setting("ms", None, 1),
+    "heartbeat_interval_ms": Setting("ms", None, 1),
     "client_rack": Setting("str", ""),
     "default_api_timeout_ms": Setting("ms", 60_000, 1),
     "auto_offset_reset": Setting("choice", "latest", choices=("earliest", "latest", "none")),
@@ -79,6 +87,13 @@ CONSUMER: Mapping[str, Setting] = {
     ),
     "check_crcs": Setting("bool", True),
     "allow_auto_create_topics": Setting("bool", True),
+}
+
+# The settings of the classic protocol of groups, and what they are when nobody says.
+_CLASSIC: Mapping[str, object] = {
+    "partition_assignment_strategy": ["range", "cooperative-sticky"],
+    "session_timeout_ms": 45_000.0,
+    "heartbeat_interval_ms": 3_000.0,
 }
 
 
@@ -107,6 +122,42 @@ def resolve(
         full = _full_name(client, name, settings)
         values[full] = _checked(name, settings[full], value)
     return values
+
+
+def group_options(options: dict[str, object]) -> str:
+    """The group's protocol, with the settings that belong to it filled in.
+
+    Raises
+    ------
+    ValueError
+        If there are settings of both protocols.
+
+    Examples
+    --------
+    >>> group_options(resolve("Consumer", CONSUMER, {"group_id": "kitchen"}))
+    'consumer'
+    >>> group_options(resolve("Consumer", CONSUMER, {"session_timeout_ms": 10_000}))
+    'classic'
+    """
+    classic = [name for name in _CLASSIC if options[name] is not None]
+    protocol = options["group_protocol"] or ("classic" if classic else "consumer")
+    if protocol == "consumer" and classic:
+        raise ValueError(
+            f"{classic[0]} belongs to group_protocol='classic'; in the newer protocol the brokers "
+            "decide it"
+        )
+    if protocol == "classic" and options["group_remote_assignor"] is not None:
+        raise ValueError("group_remote_assignor belongs to group_protocol='consumer'")
+    for name, default in _CLASSIC.items():
+        if options[name] is None:
+            options[name] = default
+    session, heartbeat = options["session_timeout_ms"], options["heartbeat_interval_ms"]
+    assert isinstance(session, float | int)
+    assert isinstance(heartbeat, float | int)
+    if heartbeat >= session:
+        raise ValueError(f"heartbeat_interval_ms is below session_timeout_ms, not {heartbeat:g}")
+    options["group_protocol"] = protocol
+    return str(protocol)
 
 
 def bootstrap_text(servers: object) -> str:
@@ -151,7 +202,26 @@ def _checked(name: str, setting: Setting, value: object) -> object:
         if isinstance(value, bool) or text not in setting.choices:
             raise ValueError(f"{name} is one of {', '.join(setting.choices)}, not {value!r}")
         return text
+    if setting.kind == "names":
+        return _names(name, setting, value)
     return _number(name, setting, value)
+
+
+def _names(name: str, setting: Setting, value: object) -> list[str]:
+    """Some of the choices, in their order; Java's names of their classes are understood, too."""
+    given = value.split(",") if isinstance(value, str) else value
+    if not isinstance(given, list | tuple) or not given:
+        raise TypeError(f"{name} is one or some of {', '.join(setting.choices)}, not {value!r}")
+    names = []
+    for one in given:
+        text = str(one).strip()
+        if text.endswith("Assignor"):
+            words = re.findall("[A-Z][a-z]+", text.rpartition(".")[2].removesuffix("Assignor"))
+            text = ("" if words == ["Round", "Robin"] else "-").join(words).lower()
+        if text not in setting.choices:
+            raise ValueError(f"{name} is one or some of {', '.join(setting.choices)}, not {one!r}")
+        names.append(text)
+    return names
 
 
 def _number(name: str, setting: Setting, value: object) -> float:

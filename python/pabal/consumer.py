@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 
 from pabal import _core
 from pabal._core import ArrowBatch, Record
-from pabal.client_config import CONSUMER, bootstrap_text, resolve
+from pabal.client_config import CONSUMER, bootstrap_text, group_options, resolve
 from pabal.duration import Duration, seconds
 from pabal.records import OffsetAndMetadata, TopicPartition
 from pabal.serializers import Deserializer, deserialized
@@ -48,6 +48,9 @@ class Consumer:
         Kafka's consumer settings by their names with underscores: ``group_id``,
         ``auto_offset_reset``, ``enable_auto_commit``, ``max_poll_records``, ``isolation_level``...
         Times are milliseconds or a `timedelta`. ``group`` is short for ``group_id``.
+        ``group_protocol`` is ``"consumer"`` (KIP-848), or ``"classic"``, which
+        ``partition_assignment_strategy``, ``session_timeout_ms`` and ``heartbeat_interval_ms``
+        belong to and choose.
 
     Raises
     ------
@@ -84,13 +87,16 @@ class Consumer:
         if "group" in config:
             config["group_id"] = config.pop("group")
         options = resolve("Consumer", CONSUMER, config)
-        self._group = options["group_id"]
+        self._protocol = group_options(options)
+        group = options["group_id"]
+        self._group = None if group is None else str(group)
         if self._group == "":
             raise ValueError("group_id is not empty; leave it out to read without a group")
         self._auto_commit = bool(options["enable_auto_commit"]) and self._group is not None
         self._auto_commit_seconds = _number(options["auto_commit_interval_ms"]) / 1000
         self._max_poll_records = int(_number(options["max_poll_records"]))
         self._call_seconds = _number(options["default_api_timeout_ms"]) / 1000
+        self._look_seconds = _number(options["metadata_max_age_ms"]) / 1000
         self._bootstrap = bootstrap_text(bootstrap_servers)
         self._listeners = {
             "assigned": on_assigned,
@@ -102,6 +108,9 @@ class Consumer:
         self._next_commit = time.monotonic() + self._auto_commit_seconds
         self._committed: dict[Partition, int] = {}
         self._topics: tuple[str, ...] = ()
+        # In the classic protocol members match patterns themselves, now and again.
+        self._pattern: re.Pattern[str] | None = None
+        self._next_look = 0.0
         self._core = _core.Consumer(
             self._bootstrap,
             options,
@@ -120,7 +129,8 @@ class Consumer:
         """Read these topics, or all whose name matches ``pattern`` as a whole.
 
         With a group the partitions are shared with its other members, and brokers match the
-        pattern. Without one all partitions are read; a pattern is matched now.
+        pattern; in the classic protocol the members do, every ``metadata_max_age_ms``. Without a
+        group all partitions are read; a pattern is matched now.
 
         Examples
         --------
@@ -136,12 +146,16 @@ class Consumer:
         if bool(topics) == (pattern is not None):
             raise TypeError("subscribe() takes topics or a pattern")
         text = pattern.pattern if isinstance(pattern, re.Pattern) else pattern
-        if self._group is not None:
+        self._pattern = None
+        if self._group is not None and text is not None and self._protocol == "classic":
+            self._pattern = re.compile(text)
+            self._matched: list[str] | None = None
+            self._match()
+        elif self._group is not None:
             self._core.subscribe(list(topics), text or "")
         else:
             if text is not None:
-                matching = re.compile(text)
-                topics = tuple(name for name in self._core.topics() if matching.fullmatch(name))
+                topics = tuple(self._matching(re.compile(text)))
             self._core.assign(
                 [
                     (topic, partition)
@@ -151,10 +165,23 @@ class Consumer:
             )
         self._topics = topics if text is None else (text,)
 
+    def _matching(self, pattern: re.Pattern[str]) -> list[str]:
+        return sorted(name for name in self._core.topics() if pattern.fullmatch(name))
+
+    def _match(self) -> None:
+        """Subscribe to what matches the pattern by now."""
+        assert self._pattern is not None
+        self._next_look = time.monotonic() + self._look_seconds
+        matched = self._matching(self._pattern)
+        if matched != self._matched:
+            self._matched = matched
+            self._core.subscribe(matched, "")
+
     def unsubscribe(self) -> None:
         """Read nothing any more, and leave the group."""
         self._give_up()
         self._core.unsubscribe()
+        self._pattern = None
         self._topics = ()
 
     def assign(self, partitions: Iterable[Partition]) -> None:
@@ -245,6 +272,8 @@ class Consumer:
             raise ValueError(f"max_records is at least 1, not {most}")
         if self._auto_commit:
             self._commit_in_time()
+        if self._pattern is not None and time.monotonic() >= self._next_look:
+            self._match()
         deadline = time.monotonic() + limit
         while True:
             # A rebalance ends the wait: it is dealt with here, in the thread of its listeners.
