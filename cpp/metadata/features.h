@@ -21,11 +21,15 @@ inline constexpr std::int16_t group_version = 1;
 // which take part (KIP-890).
 inline constexpr std::int16_t transaction_version = 2;
 
+// Whether the voters of the metadata quorum are static or stand in its log (KIP-853). The log says
+// so in records of the quorum's own.
+inline constexpr std::string_view kraft_version_feature = "kraft.version";
+
 // Ordered by name.
 inline constexpr std::array<SupportedFeature, 7> supported_features() {
     return {{{"eligible.leader.replicas.version", {0, 0}},
              {"group.version", {0, group_version}},
-             {"kraft.version", {0, 1}},
+             {kraft_version_feature, {0, 1}},
              {"metadata.version", {lowest_metadata_version, metadata_version_4_3}},
              {"share.version", {0, 0}},
              {"streams.version", {0, 0}},

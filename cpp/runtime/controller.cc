@@ -11,7 +11,9 @@
 #include "metadata/record.h"
 #include "metadata/snapshot.h"
 #include "runtime/controller_state.h"
+#include "wire/add_raft_voter.h"
 #include "wire/describe_quorum.h"
+#include "wire/remove_raft_voter.h"
 
 namespace pabal::runtime {
 namespace {
@@ -72,6 +74,7 @@ Controller::Controller(io::Ports ports, const metadata::BrokerConfig& config, Qu
     quorum_->on_leader_change([this](BrokerId leader, LeaderEpoch) { leader_changed(leader); });
     publisher_->on_publish([this] {
         wake_waiters();
+        look_for_bootstrap();
         if (!state_->bootstrap_path.empty() && !state_->writing_bootstrap && !state_->stopping)
             io::detach(write_bootstrap());
     });
@@ -158,7 +161,6 @@ Status Controller::bootstrap() {
         records.push_back(feature_level("metadata.version", metadata::metadata_version_4_3));
         records.push_back(feature_level("group.version", metadata::group_version));
         records.push_back(feature_level("transaction.version", metadata::transaction_version));
-        state_->bootstrap_path = path;
     }
     return submit(records);
 }
@@ -274,6 +276,31 @@ wire::DescribeQuorumResponse Controller::describe_quorum(const wire::DescribeQuo
 io::Task<wire::DescribeQuorumResponse> Controller::answer(wire::DescribeQuorumRequest request,
                                                           int version, CallContext) {
     co_return describe_quorum(request, version);
+}
+
+io::Task<wire::AddRaftVoterResponse> Controller::answer(wire::AddRaftVoterRequest request, int,
+                                                        CallContext context) {
+    auto response = co_await quorum_->add_voter(std::move(request), context.deadline);
+    if (response.error_code == ErrorCode::not_leader_or_follower)
+        response.error_code = ErrorCode::not_controller;
+    co_return response;
+}
+
+io::Task<wire::RemoveRaftVoterResponse> Controller::answer(wire::RemoveRaftVoterRequest request,
+                                                           int, CallContext context) {
+    auto response = co_await quorum_->remove_voter(std::move(request), context.deadline);
+    if (response.error_code == ErrorCode::not_leader_or_follower)
+        response.error_code = ErrorCode::not_controller;
+    co_return response;
+}
+
+// Every node has the file, whoever led when the cluster began.
+void Controller::look_for_bootstrap() {
+    if (std::exchange(state_->looked_for_bootstrap, true)) return;
+    const std::string path =
+        config_.metadata_log_directory() + "/" + std::string(metadata::bootstrap_file);
+    auto exists = ports_.disk.exists(path);
+    if (exists.ok() && !*exists) state_->bootstrap_path = path;
 }
 
 // Kafka looks into this file to know how a directory was formatted. What it says is in the log as
