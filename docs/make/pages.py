@@ -29,6 +29,7 @@ MODULES = (
     "pabal.admin",
     "pabal.aio",
     "pabal.serializers",
+    "pabal.schemas",
     "pabal.explore",
     "pabal.simulation",
     "pabal.pytest_plugin",
