@@ -282,6 +282,13 @@ public:
         export_schema(columns_, made);
         return capsule(made, "arrow_schema");
     }
+    std::size_t data_bytes() const {
+        std::size_t bytes = 0;
+        for (const auto& column : columns_->children) {
+            if (column->name == "key" || column->name == "value") bytes += column->data.size();
+        }
+        return bytes;
+    }
     // The requested schema is a wish that a producer may leave aside.
     py::tuple array(const py::object&) const {
         auto* made = new ArrowArray;
@@ -314,6 +321,7 @@ void bind_arrow_batch(py::module_& module) {
                       "Records that were consumed, for whoever takes Arrow's PyCapsules.")
         .def("__len__", &Batch::length)
         .def_property_readonly("column_names", &Batch::names)
+        .def_property_readonly("data_bytes", &Batch::data_bytes, "Bytes of all keys and values.")
         .def("__arrow_c_schema__", &Batch::schema)
         .def("__arrow_c_array__", &Batch::array, py::arg("requested_schema") = py::none())
         .def("__arrow_c_stream__", &Batch::stream, py::arg("requested_schema") = py::none());

@@ -82,6 +82,7 @@ def _parser() -> argparse.ArgumentParser:
     _add_group(commands)
     _add_config(commands)
     _add_cluster(commands)
+    _add_perf(commands)
 
     completion = commands.add_parser(
         "completion",
@@ -169,14 +170,7 @@ def _add_records(commands: Commands) -> None:
         "--format", metavar="TEMPLATE", help='e.g. "{partition}:{offset} {key}\\t{value}"'
     )
     for command in (produce, consume):
-        command.add_argument(
-            "-X",
-            "--client-config",
-            action="append",
-            default=[],
-            metavar="NAME=VALUE",
-            help="a setting of the client, e.g. linger.ms=5; may be given again",
-        )
+        _add_client_config(command)
         command.set_defaults(run=_pipe)
 
 
@@ -272,6 +266,52 @@ def _add_cluster(commands: Commands) -> None:
     down.add_argument("--delete", action="store_true", help="delete its data, too")
 
 
+def _add_perf(commands: Commands) -> None:
+    perf = _family(commands, "perf", "measure how fast records are sent and read")
+
+    produce = _admin_command(perf, "produce", "send records as fast as they go")
+    produce.add_argument("topic", metavar="TOPIC")
+    produce.add_argument(
+        "-n", "--count", type=_count, default=1_000_000, help="how many; default: 1000000"
+    )
+    produce.add_argument(
+        "-s", "--record-size", type=_count, default=100, metavar="BYTES", help="default: 100"
+    )
+    produce.add_argument(
+        "-t", "--throughput", type=_seconds, metavar="RATE", help="records a second; default: all"
+    )
+    produce.add_argument("--acks", choices=["0", "1", "all"], help="default: all")
+    produce.add_argument("--compression", choices=["none", "gzip", "snappy", "lz4", "zstd"])
+
+    consume = _admin_command(perf, "consume", "read records as fast as they come")
+    consume.add_argument("topics", nargs="+", metavar="TOPIC")
+    consume.add_argument(
+        "-n", "--count", type=_count, help="how many; default: all that are there"
+    )
+    consume.add_argument("--from", dest="start", metavar="PLACE", help="as for consume")
+    consume.add_argument("-g", "--group", metavar="GROUP", help="read on as a member of a group")
+    consume.add_argument(
+        "--partition", type=int, action="append", default=[], help="only this; may be given again"
+    )
+    consume.add_argument(
+        "--objects", action="store_true", help="make an object of each record; default: Arrow"
+    )
+    for command in (produce, consume):
+        _add_client_config(command)
+        command.set_defaults(run=_measure)
+
+
+def _add_client_config(command: argparse.ArgumentParser) -> None:
+    command.add_argument(
+        "-X",
+        "--client-config",
+        action="append",
+        default=[],
+        metavar="NAME=VALUE",
+        help="a setting of the client, e.g. linger.ms=5; may be given again",
+    )
+
+
 def _family(commands: Commands, name: str, text: str) -> Commands:
     """A command that has commands of its own; alone it prints its help."""
     parser = commands.add_parser(name, help=text, description=text.capitalize() + ".")
@@ -308,7 +348,16 @@ def _seconds(text: str) -> float:
     return value
 
 
-_seconds.__name__ = "seconds"  # What argparse calls it when it complains.
+def _count(text: str) -> int:
+    value = int(text)
+    if value < 1:
+        raise ValueError(text)
+    return value
+
+
+# What argparse calls them when it complains.
+_seconds.__name__ = "seconds"
+_count.__name__ = "count"
 
 
 def _administer(options: argparse.Namespace) -> int:
@@ -323,6 +372,14 @@ def _pipe(options: argparse.Namespace) -> int:
     from pabal import piping
 
     function = getattr(piping, options.command)
+    status: int = function(options)
+    return status
+
+
+def _measure(options: argparse.Namespace) -> int:
+    from pabal import perf
+
+    function = getattr(perf, options.action)
     status: int = function(options)
     return status
 
