@@ -13,8 +13,11 @@ from __future__ import annotations
 
 import json
 import struct
-import uuid
 from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import uuid
 
 __all__ = [
     "SerializationError",
@@ -182,16 +185,21 @@ for _name, _words in (
 
 def uuid_serializer(data: object) -> bytes | None:
     """A `uuid.UUID` as its text, as the Java client writes it."""
+    # Imported here: it takes longer than all else that a client needs.
+    from uuid import UUID
+
     if data is None:
         return None
-    if not isinstance(data, uuid.UUID):
+    if not isinstance(data, UUID):
         raise TypeError(f"{data!r} is no UUID")
     return str(data).encode()
 
 
 def uuid_deserializer(data: bytes) -> uuid.UUID:
     """The text of a UUID as a `uuid.UUID`."""
-    return uuid.UUID(data.decode())
+    from uuid import UUID
+
+    return UUID(data.decode())
 
 
 def json_serializer(data: object) -> bytes | None:
