@@ -12,7 +12,7 @@ A cluster is an object; any Kafka client may connect to it:
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from pabal import aio, errors, explore, serializers, simulation
+    from pabal import aio, errors, explore, schemas, serializers, simulation
     from pabal.admin import Admin
     from pabal.broker import Broker
     from pabal.cluster import Clock, Cluster
@@ -44,6 +44,7 @@ __all__ = [
     "aio",
     "errors",
     "explore",
+    "schemas",
     "serializers",
     "simulation",
 ]
@@ -68,7 +69,7 @@ _ORIGINS = {
     "TopicPartition": "pabal.records",
     "__version__": "pabal.version",
 }
-_MODULES = frozenset(("aio", "errors", "explore", "serializers", "simulation"))
+_MODULES = frozenset(("aio", "errors", "explore", "schemas", "serializers", "simulation"))
 
 
 def __getattr__(name: str) -> object:
