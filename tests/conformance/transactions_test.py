@@ -202,7 +202,8 @@ def test_a_transaction_outlives_its_coordinator(cluster: pabal.Cluster) -> None:
         for part in range(3):
             producer.produce(topic, "after", partition=part)
         producer.commit_transaction(PATIENCE)
-        assert sorted(everything(servers, topic, committed=True)) == [b"after"] * 3 + [b"before"] * 3
+        values = sorted(everything(servers, topic, committed=True))
+        assert values == [b"after"] * 3 + [b"before"] * 3
         producer.begin_transaction()
         producer.produce(topic, "aborted", partition=0)
         producer.flush(PATIENCE)
@@ -260,7 +261,8 @@ def test_kafka_transactions_lists_describes_finds_and_aborts(
     listed = tool("list")
     assert re.search(rf"^{name}\s+\d+\s+\d+\s+Ongoing", listed, re.MULTILINE), listed
     described = tool("describe", "--transactional-id", name)
-    assert re.search(rf"{name}\s.*Ongoing.*{topic}-0,{topic}-1", described), described
+    assert re.search(rf"{name}\s.*Ongoing", described), described
+    assert all(f"{topic}-{index}" in described for index in (0, 1)), described
     producers = tool("describe-producers", "--topic", topic, "--partition", "0")
     row = producers.splitlines()[1].split()
     producer_id, epoch, start = row[0], row[1], row[-1]
