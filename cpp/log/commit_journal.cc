@@ -92,7 +92,10 @@ IoStatus CommitJournal::create() {
     PABAL_TRY(file->truncate(0));
     const Bytes header = encode_journal_header({options_.directory_id, options_.id});
     const ByteView piece = header.view();
-    PABAL_TRY(file->write(0, {&piece, 1}));
+    if (auto written = file->write(0, {&piece, 1}); !written.ok()) {
+        (void)file->truncate(0);
+        return written;
+    }
     PABAL_TRY(file->sync());
     PABAL_TRY(disk_->sync_directory(options_.directory));
     file_ = std::move(file);
@@ -167,8 +170,13 @@ IoStatus CommitJournal::append(std::span<const JournalEntry* const> entries, std
     const auto place = place_for(bytes, head_, oldest);
     ASSERT(place, "what is appended to the journal fits");
     if (*place < head_) REACHED("journal-wraps");
-    PABAL_TRY(file_->write(*place, pieces));
-    PABAL_TRY(write_ahead(*place + bytes));
+    auto written = file_->write(*place, pieces);
+    if (written.ok()) written = write_ahead(*place + bytes);
+    if (!written.ok()) {
+        // The last room of a full disk is for segments.
+        (void)file_->truncate(written_);
+        return written;
+    }
     live_.push_back({next_sequence_++, *place, bytes});
     used_ += bytes;
     head_ = *place + bytes;

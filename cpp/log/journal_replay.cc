@@ -310,10 +310,6 @@ IoStatus Replay::sync_all() {
 
 }  // namespace
 
-IoResult<bool> has_journal(io::Disk& disk, const std::string& log_directory) {
-    return disk.exists(path_in(log_directory));
-}
-
 IoResult<JournalReplay> replay_journal(io::Disk& disk, const std::string& log_directory,
                                        DirectoryId id, const SyncedUpTo& synced) {
     REACHED("journal-is-replayed");

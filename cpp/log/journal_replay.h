@@ -32,8 +32,6 @@ struct JournalReplay {
 using SyncedUpTo =
     std::function<std::optional<Offset>(const TopicPartition& partition, const std::string& name)>;
 
-IoResult<bool> has_journal(io::Disk& disk, const std::string& log_directory);
-
 // An error leaves the journal where it is. If it says that the journal is damaged, then the disk
 // has lost what was synced, and acknowledged records with it.
 IoResult<JournalReplay> replay_journal(io::Disk& disk, const std::string& log_directory,

@@ -107,7 +107,8 @@ IoStatus PartitionLog::State::account(const BatchPlace& place, LeaderEpoch epoch
 }
 
 Result<AppendedBatch> PartitionLog::append(const record::ValidatedBatch& batch, LeaderEpoch epoch,
-                                           WallTime now, AppendOrigin origin) {
+                                           WallTime now, AppendOrigin origin,
+                                           std::vector<WrittenBatches>* written) {
     State& log = *state_;
     if (!usable()) return Error{ErrorCode::kafka_storage_error, log.offline_reason};
 
@@ -167,12 +168,17 @@ Result<AppendedBatch> PartitionLog::append(const record::ValidatedBatch& batch, 
         log.offline_reason = status.error().message;
         return storage_error(status.error());
     }
+    if (written) {
+        written->push_back({segment.base(), place.position, base, last + 1, Bytes::copy_of(prefix),
+                            batch.bytes.slice(prefix.size())});
+    }
     return AppendedBatch{base,        last,
                          append_time, log.log_start,
                          false,       rolled || log.unflushed_records >= log.config.flush_messages};
 }
 
-Result<Offset> PartitionLog::append_as_follower(const Bytes& batches, WallTime now) {
+Result<Offset> PartitionLog::append_as_follower(const Bytes& batches, WallTime now,
+                                                std::vector<WrittenBatches>* written) {
     State& log = *state_;
     if (!usable()) return Error{ErrorCode::kafka_storage_error, log.offline_reason};
 
@@ -205,6 +211,7 @@ Result<Offset> PartitionLog::append_as_follower(const Bytes& batches, WallTime n
 
     // One write for as many batches as go into one segment.
     for (std::size_t first = 0; first < pieces.size();) {
+        const Offset from = log.log_end;
         const auto fits = [&](const Piece& piece, std::int64_t bytes) {
             return log.active().must_roll(bytes, piece.batch.last_offset(),
                                           piece.batch.max_timestamp().milliseconds, log.config,
@@ -242,6 +249,11 @@ Result<Offset> PartitionLog::append_as_follower(const Bytes& batches, WallTime n
         }
         if (segment.size() == 0) log.new_names = true;
         log.unflushed_bytes += bytes;
+        if (written) {
+            written->push_back({segment.base(), segment.size(), from,
+                                pieces[last - 1].batch.next_offset(), Bytes(),
+                                batches.slice(pieces[first].position, piece.size())});
+        }
         for (; first < last; ++first) {
             const auto& batch = pieces[first].batch;
             const BatchPlace place{batch.base_offset(), batch.last_offset(),

@@ -90,6 +90,16 @@ struct AppendedBatch {
     bool flush_is_due = false;  // A segment was closed, or `flush_messages` were reached.
 };
 
+// Batches as they were written: where they stand, and their bytes, `head` and then `body`.
+struct WrittenBatches {
+    Offset segment_base;
+    std::int64_t position = 0;  // In that segment's `.log`.
+    Offset from;                // Where the log ended before.
+    Offset end;
+    Bytes head;
+    Bytes body;
+};
+
 // What `open` had to cut away, for the operator's eyes: never records below the recovery point.
 struct LogRepair {
     std::string path;  // Of the `.log` that held what is no batch.
@@ -155,6 +165,7 @@ public:
     IoStatus run();
     // Everything is on disk already.
     bool empty() const { return files_.empty() && !new_names_; }
+    std::size_t sync_count() const { return files_.size() + (new_names_ ? 1 : 0); }
     Offset up_to() const { return standing_.end_offset; }
 
 private:
@@ -181,13 +192,16 @@ public:
     // the producer's sequence (KIP-98): duplicates of the last five batches are answered, not
     // written. Errors: kafka_storage_error when the disk refuses (nothing stands, nothing is
     // acknowledged; the next append tries again), out_of_order_sequence_number,
-    // invalid_producer_epoch, invalid_txn_state, transaction_coordinator_fenced.
+    // invalid_producer_epoch, invalid_txn_state, transaction_coordinator_fenced. What was written
+    // is added to `written`, for a commit journal.
     Result<AppendedBatch> append(const record::ValidatedBatch& batch, LeaderEpoch epoch,
-                                 WallTime now, AppendOrigin origin = AppendOrigin::client);
+                                 WallTime now, AppendOrigin origin = AppendOrigin::client,
+                                 std::vector<WrittenBatches>* written = nullptr);
     // Follower's (and the metadata log's) append of batches that carry their offsets and epochs;
     // returns the log end offset. A trailing partial batch is left away. Errors: corrupt_message,
     // offset_out_of_range when the first batch begins before the log's end.
-    Result<Offset> append_as_follower(const Bytes& batches, WallTime now);
+    Result<Offset> append_as_follower(const Bytes& batches, WallTime now,
+                                      std::vector<WrittenBatches>* written = nullptr);
 
     // Whole batches from the one that holds `from` on, below `bound` (a batch boundary: high
     // watermark, last stable offset or log end offset), at most `max_bytes`, but at least one batch

@@ -571,7 +571,12 @@ void Node::Parts::refresh_metrics() {
           traffic.duplicate_batches);
     total("pabal_log_read_bytes_total", "Bytes of record batches handed to readers.",
           traffic.bytes_out);
-    total("pabal_log_flushes_total", "Syncs of partitions.", traffic.flushes);
+    total("pabal_log_flushes_total", "Flushes of partitions.", traffic.flushes);
+    total("pabal_log_file_syncs_total", "Syncs of files by flushes.", traffic.file_syncs);
+    total("pabal_journal_syncs_total", "Syncs of commit journals.", traffic.journal_syncs);
+    total("pabal_journal_bytes_total", "Bytes written to commit journals.", traffic.journal_bytes);
+    total("pabal_durable_acknowledgements_total", "Acknowledgements that waited for the disk.",
+          traffic.durable_acknowledgements);
     total("pabal_log_storage_errors_total", "Refusals of the disk.", traffic.storage_errors);
 }
     gauge("pabal_transactional_ids", "Transactional ids that this broker coordinates.",

@@ -232,7 +232,7 @@ io::Task<bool> Cleaner::clean(Choice choice) {
     // below the recovery point, and the store knows.
     const auto end = choice.range.end;
     const auto deadline = partitions_->clock().now() + longest_flush;
-    const auto error = co_await partition->durable(end, deadline);
+    const auto error = co_await partition->flushed(end, deadline);
     if (error != ErrorCode::none || partitions_->stopping_) co_return false;
     partitions_->save_checkpoint(*partition);
     const auto saved = co_await partitions_->checkpoints_synced();

@@ -305,8 +305,11 @@ void Fetcher::drop_what_cannot_be_asked() {
         const bool askable = !followed->parted && followed->not_before <= now &&
                              followed->partition->follows() &&
                              followed->partition->leader() == leader_;
-        if (!askable) followed->named = false;
-        return !askable;
+        // Each fetch claims to hold what is before it.
+        const bool claims = !askable || followed->partition->may_claim_end();
+        if (!claims) hold_back(followed, first_back_off);
+        if (!askable || !claims) followed->named = false;
+        return !askable || !claims;
     });
 }
 

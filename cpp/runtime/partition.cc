@@ -40,6 +40,8 @@ Partition::Partition(Partitions* partitions, std::shared_ptr<const std::string> 
       topic_name_(std::move(topic_name)),
       id_(id),
       directory_(directory),
+      directory_name_(std::make_shared<const std::string>(
+          partition_directory_name(*topic_name_, id.partition))),
       config_(std::move(config)) {}
 
 Partition::~Partition() {
@@ -140,7 +142,9 @@ bool Partition::has_open_transaction(ProducerId producer, ProducerEpoch epoch) c
 AppendOutcome Partition::append_validated(const record::ValidatedBatch& batch,
                                           log::AppendOrigin origin, WallTime now) {
     AppendOutcome outcome;
-    auto appended = log_->append(batch, leader_->epoch(), now, origin);
+    std::vector<log::WrittenBatches> written;
+    auto appended =
+        log_->append(batch, leader_->epoch(), now, origin, journal() ? &written : nullptr);
     if (!appended.ok()) {
         outcome.error = appended.error().code;
         outcome.message = appended.error().message;
@@ -179,24 +183,10 @@ AppendOutcome Partition::append_validated(const record::ValidatedBatch& batch,
         traffic.records_in += static_cast<std::uint64_t>(batch.record_count);
         partitions_->count_unflushed(this);
     }
-    const auto flush_messages = config_->log.flush_messages;
-    if (flush_messages != INT64_MAX) {
-        const Offset durable = std::max(flush_target_, log_->recovery_point());
-        if (outcome.end_offset - durable >= flush_messages) {
-            flush_target_ = outcome.end_offset;
-            want_flush();
-        }
-        outcome.awaits_flush =
-            outcome.end_offset <= flush_target_ && outcome.end_offset > log_->recovery_point();
-    }
+    make_durable(written);
+    outcome.awaits_flush = outcome.end_offset <= flush_target_ && outcome.end_offset > durable_end_;
     advance();
     return outcome;
-}
-
-Offset Partition::committable_end() const {
-    if (config_->log.flush_messages == 1)
-        return std::min(log_->log_end_offset(), log_->recovery_point());
-    return log_->log_end_offset();
 }
 
 replication::LogBounds Partition::bounds() const {
@@ -218,7 +208,8 @@ void Partition::committed() {
 }
 
 bool Partition::satisfied(const Waiter& waiter) const {
-    return waiter.committed <= high_watermark() && waiter.durable <= log_->recovery_point() &&
+    return waiter.committed <= high_watermark() && waiter.durable <= durable_end_ &&
+           waiter.flushed <= log_->recovery_point() &&
            (waiter.low_watermark == Offset(0) || waiter.low_watermark <= low_watermark());
 }
 
@@ -258,6 +249,7 @@ io::Task<ErrorCode> Partition::acknowledged(Offset end, bool awaits_flush, std::
     const bool all = acks == RequiredAcks::all;
     const Waiter waiter{all ? end : Offset(0), awaits_flush ? end : Offset(0), Offset(0), nullptr};
     const auto error = co_await wait_for(waiter, reign, deadline);
+    if (awaits_flush && error == ErrorCode::none) ++partitions_->traffic_.durable_acknowledgements;
     if (error != ErrorCode::none || !all) co_return error;
     co_return leader_->enough_replicas();
 }
@@ -268,20 +260,6 @@ io::Task<ErrorCode> Partition::deleted_everywhere(Offset offset, Instant deadlin
     const auto reign = reign_;
     const auto error = co_await wait_for(waiter, reign, deadline);
     co_return error;
-}
-
-io::Task<ErrorCode> Partition::durable(Offset end, Instant deadline) {
-    const auto self = shared_from_this();
-    if (!log_) co_return unavailable();
-    if (log_->recovery_point() >= end) co_return ErrorCode::none;
-    want_flush();
-    io::Gate gate(partitions_->clock());
-    waiters_.push_back({Offset(0), end, Offset(0), &gate});
-    const bool in_time = co_await gate.opened(deadline);
-    std::erase_if(waiters_, [&](const Waiter& other) { return other.gate == &gate; });
-    if (!in_time) co_return ErrorCode::request_timed_out;
-    if (!log_) co_return unavailable();
-    co_return log_->recovery_point() >= end ? ErrorCode::none : ErrorCode::kafka_storage_error;
 }
 
 io::Task<ErrorCode> Partition::wait_for(Waiter waiter, std::uint32_t reign, Instant deadline) {
@@ -474,8 +452,11 @@ ReplicateOutcome Partition::replicate(const Bytes& batches,
             const auto restarted = log_->truncate_fully_and_start_at((*first)->base_offset());
             if (!restarted.ok())
                 return failed(ErrorCode::kafka_storage_error, restarted.error().message);
+            begin_life();
         }
-        const auto appended = log_->append_as_follower(batches, now);
+        std::vector<log::WrittenBatches> written;
+        const auto appended =
+            log_->append_as_follower(batches, now, journal() ? &written : nullptr);
         if (!appended.ok()) {
             // What is damaged on its way is no fault of this disk: it is asked for again.
             if (appended.error().code == ErrorCode::kafka_storage_error)
@@ -491,15 +472,8 @@ ReplicateOutcome Partition::replicate(const Bytes& batches,
         }
         partitions_->traffic_.bytes_replicated += batches.size();
         partitions_->count_unflushed(this);
-        const auto flush_messages = config_->log.flush_messages;
-        if (flush_messages != INT64_MAX) {
-            const Offset end = log_->log_end_offset();
-            if (end - std::max(flush_target_, log_->recovery_point()) >= flush_messages) {
-                flush_target_ = end;
-                want_flush();
-            }
-            outcome.awaits_flush = flush_messages == 1;
-        }
+        make_durable(written);
+        outcome.awaits_flush = config_->log.flush_messages == 1;
     }
     const Offset start = std::min(answer.log_start, log_->log_end_offset());
     if (start > log_->log_start_offset()) {
@@ -519,7 +493,7 @@ ReplicateOutcome Partition::replicate(const Bytes& batches,
 
 IoStatus Partition::cut(Offset offset) {
     const auto cut = log_->truncate_to(offset);
-    flush_target_ = std::min(flush_target_, log_->log_end_offset());
+    begin_life();
     leader_->truncated(bounds());
     partitions_->save_checkpoint(*this);
     partitions_->count_unflushed(this);
@@ -531,7 +505,7 @@ IoStatus Partition::cut(Offset offset) {
 
 IoStatus Partition::restart(Offset offset) {
     const auto restarted = log_->truncate_fully_and_start_at(offset);
-    flush_target_ = std::min(flush_target_, log_->log_end_offset());
+    begin_life();
     leader_->truncated(bounds());
     partitions_->save_checkpoint(*this);
     partitions_->count_unflushed(this);
@@ -571,12 +545,13 @@ void Partition::opened(std::unique_ptr<log::PartitionLog> log, Offset high_water
     ASSERT(!log_, "a partition has one log");
     log_ = std::move(log);
     ++log_generation_;
-    flush_target_ = log_->recovery_point();
+    flush_target_ = durable_end_ = log_->recovery_point();
     leader_.emplace(partitions_->broker_id(), high_watermark, bounds(),
                     partitions_->replica_lag_max());
     leader_->set_min_in_sync_replicas(config_->min_in_sync_replicas);
     saved_high_watermark_ = leader_->high_watermark();
     names_synced_ = log_->recovery_point() > Offset(0);
+    begin_life();
     lead(leadership_);
 }
 
@@ -602,6 +577,7 @@ void Partition::set_config(std::shared_ptr<const TopicConfig> config) {
     if (!log_) return;
     log_->set_config(config_->log);
     leader_->set_min_in_sync_replicas(config_->min_in_sync_replicas);
+    if (config_->log.flush_messages == 1 && durable_end_ < log_->log_end_offset()) want_flush();
     advance();
     partitions_->count_unflushed(this);
 }
@@ -614,55 +590,6 @@ std::unique_ptr<log::PartitionLog> Partition::shut() {
     changed();
     partitions_->count_unflushed(this);
     return log;
-}
-
-void Partition::want_flush() {
-    flush_wanted_ = true;
-    if (flushing_ || !log_) return;
-    flushing_ = true;
-    io::detach(flush_while_wanted());
-}
-
-io::Task<void> Partition::flush_while_wanted() {
-    const auto self = shared_from_this();
-    const Partitions::Background background(partitions_);
-    io::Disk* disk = &partitions_->ports().disk;
-    while (flush_wanted_ && log_) {
-        flush_wanted_ = false;
-        const auto generation = log_generation_;
-        auto prepared = log_->prepare_flush();
-        if (!prepared.ok()) {
-            // Nothing was promised durable yet, and the log goes on: no reason to give the disk up.
-            partitions_->append_failed(this, prepared.error().message);
-            wake(true);
-            break;
-        }
-        partitions_->count_unflushed(this);
-        auto flush = std::move(prepared).value();
-        const bool sync_names = !names_synced_ && !SABOTAGED("partition-name-is-not-synced");
-        const std::string directory = log_->directory();
-        const std::string parent = directory_->path;
-        IoStatus status;
-        std::function<void()> work = [&] {
-            status = flush.run();
-            if (status.ok() && sync_names) status = sync_partition_names(*disk, parent, directory);
-        };
-        co_await disk->run(work);
-        ++partitions_->traffic_.flushes;
-        if (!log_ || log_generation_ != generation) break;
-        if (!status.ok()) {
-            partitions_->directory_failed(directory_, status.error().message);
-            break;
-        }
-        names_synced_ = true;
-        log_->flushed(flush);
-        partitions_->save_checkpoint(*this);
-        advance();
-        if (!waiters_.empty()) wake(false);
-    }
-    flushing_ = false;
-    // A log that came meanwhile may want one too.
-    if (flush_wanted_ && log_) want_flush();
 }
 
 }  // namespace pabal::runtime

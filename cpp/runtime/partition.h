@@ -32,6 +32,7 @@ class Gate;
 namespace pabal::runtime {
 
 class Cleaner;
+class JournalWriter;
 class Partition;
 class Partitions;
 struct LogDirectory;
@@ -202,8 +203,13 @@ public:
     // asks the leader again.
     IoStatus cut(Offset offset);
     IoStatus restart(Offset offset);
-    // Ends when everything below `end` is on disk. Errors as those of `acknowledged`.
+    // Ends when everything below `end` survives a loss of power. Errors as those of `acknowledged`.
     io::Task<ErrorCode> durable(Offset end, Instant deadline);
+    // The same, but in the files of the partition itself.
+    io::Task<ErrorCode> flushed(Offset end, Instant deadline);
+    // With flush.messages=1 a follower claims to hold what is durable; false, and soon true, while
+    // that is not all.
+    bool may_claim_end();
 
     // --- the in-sync replicas
     // What the controller is to be asked for, if anything; it is pending from then on.
@@ -216,6 +222,7 @@ public:
 
 private:
     friend class Cleaner;
+    friend class JournalWriter;
     friend class Partitions;
     friend class PartitionObserver;
     struct Waiter {
@@ -223,6 +230,7 @@ private:
         Offset durable;
         Offset low_watermark;
         io::Gate* gate;
+        Offset flushed{0};
     };
 
     // Partitions opens the log on the disk pool and hands it in.
@@ -235,9 +243,6 @@ private:
     std::unique_ptr<log::PartitionLog> shut();
 
     replication::LogBounds bounds() const;
-    // The end of what may become committed. With flush.messages=1 that is what is on disk, so that
-    // nobody reads what a loss of power could take back.
-    Offset committable_end() const;
     bool satisfied(const Waiter& waiter) const;
     AppendOutcome append_validated(const record::ValidatedBatch& batch, log::AppendOrigin origin,
                                    WallTime now);
@@ -251,6 +256,24 @@ private:
     void committed();
     void wake(bool all);
     void changed(PartitionObserver::Interest what = PartitionObserver::Interest::standing);
+
+    // --- what survives a loss of power (partition_durability.cc)
+    // The end of what may become committed. With flush.messages=1 that is what is durable, so that
+    // nobody reads what a loss of power could take back.
+    Offset committable_end() const;
+    // Its own files are synced up to there.
+    bool synced_to(Offset end) const;
+    JournalWriter* journal() const;
+    // What was appended has to be durable as flush.messages says; `written` of it may go to the
+    // journal.
+    void make_durable(const std::vector<log::WrittenBatches>& written);
+    // The journal holds what was appended from `from` to `end` in that life; false if that does
+    // not matter any more. Call made_durable when all such news is told.
+    bool journaled(std::uint32_t life, Offset from, Offset end);
+    void made_durable();
+    void note_durable();
+    void begin_life();
+    io::Task<ErrorCode> wait_for_disk(Waiter waiter, Instant deadline);
     void want_flush();
     io::Task<void> flush_while_wanted();
 
@@ -258,6 +281,7 @@ private:
     std::shared_ptr<const std::string> topic_name_;
     TopicPartition id_;
     LogDirectory* directory_;
+    std::shared_ptr<const std::string> directory_name_;
     std::shared_ptr<const TopicConfig> config_;
     std::unique_ptr<log::PartitionLog> log_;
     std::uint32_t log_generation_ = 0;  // Counts the logs that stood in log_.
@@ -265,7 +289,15 @@ private:
     replication::Leadership leadership_;
     std::vector<Waiter> waiters_;
     PartitionObserver* observers_ = nullptr;
-    Offset flush_target_{0};  // Where the newest demand of flush.messages for a flush ends.
+    Offset flush_target_{0};  // Where the newest demand of flush.messages ends.
+    // Everything below survives a loss of power. Goes back with the log's end only.
+    Offset durable_end_{0};
+    // The newest stretch without a gap that the journal holds.
+    Offset journaled_from_{0};
+    Offset journaled_end_{0};
+    std::uint32_t life_ = 0;      // Counts the times that the log was opened or cut.
+    bool journaled_ = false;      // The journal may hold something of it.
+    bool reset_pending_ = false;  // It may hold what must not come back, and has to forget.
     // Of Partitions' account of what a restart would have to read.
     std::int64_t counted_unflushed_bytes_ = 0;
     std::int32_t dirty_index_ = -1;

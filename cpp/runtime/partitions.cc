@@ -8,6 +8,7 @@
 #include "metadata/broker_config.h"
 #include "runtime/broker_store.h"
 #include "runtime/cleaner.h"
+#include "runtime/journal_writer.h"
 #include "runtime/opening.h"
 #include "runtime/partition_directory.h"
 
@@ -52,6 +53,13 @@ Partitions::Partitions(io::Ports* ports, const metadata::BrokerConfig* config, B
     ASSERT(!options_.log_directories.empty(), "a broker has a log directory");
     for (auto& directory : options_.log_directories)
         log_directories_.push_back(std::make_unique<LogDirectory>(std::move(directory)));
+    const auto journal_bytes = config->integer("pabal.journal.bytes");
+    for (auto& directory : log_directories_) {
+        if (journal_bytes == 0) break;
+        journals_.push_back(std::make_unique<JournalWriter>(
+            this, directory.get(), static_cast<std::uint64_t>(journal_bytes)));
+        directory->journal = journals_.back().get();
+    }
     cleaner_ = std::make_unique<Cleaner>(this);
 }
 
@@ -546,8 +554,10 @@ io::Task<void> Partitions::stop(BrokerEpoch broker_epoch) {
     std::function<void()> write = [&] {
         for (const auto& directory : log_directories_) {
             if (unclean.count(directory.get()) > 0) continue;
-            const auto status = write_clean_shutdown(*disk, directory->path,
-                                                     checkpoints[directory.get()], broker_epoch);
+            auto status = directory->journal ? directory->journal->remove_file() : IoStatus();
+            if (status.ok())
+                status = write_clean_shutdown(*disk, directory->path, checkpoints[directory.get()],
+                                              broker_epoch);
             if (!status.ok()) unclean[directory.get()] = status.error().message;
         }
         closings.clear();

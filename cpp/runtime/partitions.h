@@ -39,6 +39,7 @@ class BrokerConfig;
 namespace pabal::runtime {
 
 class Cleaner;
+class JournalWriter;
 
 // One of log.dirs.
 struct LogDirectory {
@@ -48,6 +49,8 @@ struct LogDirectory {
     std::string failure;             // Not empty: offline, for this reason.
     bool machine_stayed_up = false;  // Since its logs were brought up by the last run.
     bool all_opened = true;          // None of its partitions failed to open at the start.
+    // Of Partitions; null where there is to be none.
+    JournalWriter* journal = nullptr;
 
     bool online() const { return failure.empty(); }
 };
@@ -78,6 +81,10 @@ struct Traffic {
     std::uint64_t duplicate_batches = 0;
     std::uint64_t bytes_out = 0;
     std::uint64_t flushes = 0;
+    std::uint64_t file_syncs = 0;  // Of partitions' files and directories, by these flushes.
+    std::uint64_t journal_syncs = 0;
+    std::uint64_t journal_bytes = 0;
+    std::uint64_t durable_acknowledgements = 0;  // That waited for a flush or the journal.
     std::uint64_t storage_errors = 0;
     std::uint64_t bytes_replicated = 0;  // Taken from leaders.
 };
@@ -162,6 +169,7 @@ public:
 
 private:
     friend class Cleaner;
+    friend class JournalWriter;
     friend class Partition;
     struct Hash {
         using is_transparent = void;
@@ -176,6 +184,11 @@ private:
     };
     // One partition to be opened or made.
     struct Opening;
+    // What the last run left in a log directory.
+    struct LeftJournal {
+        bool found = false;
+        bool is_void = false;
+    };
     // Marks a piece of work that goes on by itself; stop() and kill() wait for its end.
     struct Background {
         explicit Background(Partitions* partitions);
@@ -199,6 +212,7 @@ private:
     LogDirectory* directory_for(const metadata::PartitionImage& image, const NamedPartition& name);
     std::optional<log::LogCheckpoint> left_behind(const TopicPartition& id,
                                                   const NamedPartition& name) const;
+    io::Task<void> replay_journals(std::vector<LeftJournal>* journals);
     void open(Opening* opening) const;
     void finish(Opening* opening);
     io::Task<void> delete_partitions(std::vector<std::shared_ptr<Partition>> partitions);
@@ -244,6 +258,8 @@ private:
     const Logger* log_;
     Options options_;
     std::vector<std::unique_ptr<LogDirectory>> log_directories_;
+    std::vector<std::unique_ptr<JournalWriter>> journals_;
+    bool journals_ready_ = false;  // Kafka's checkpoint files say nothing any more.
     Checkpoints checkpoints_;
     std::unique_ptr<Cleaner> cleaner_;
     record::Codecs codecs_;

@@ -5,10 +5,13 @@
 
 #include "io/gate.h"
 #include "io/ports.h"
+#include "log/commit_journal.h"
+#include "log/journal_replay.h"
 #include "metadata/broker_config.h"
 #include "runtime/boot_mark.h"
 #include "runtime/broker_store.h"
 #include "runtime/cleaner.h"
+#include "runtime/journal_writer.h"
 #include "runtime/opening.h"
 #include "runtime/partition_directory.h"
 #include "runtime/partitions.h"
@@ -61,6 +64,7 @@ io::Task<Status> Partitions::start() {
     struct Look {
         std::vector<io::DirectoryEntry> entries;
         CheckpointFiles files;
+        bool journal = false;
         IoStatus status;
     };
     std::vector<Look> looks(log_directories_.size());
@@ -80,6 +84,8 @@ io::Task<Status> Partitions::start() {
                 continue;
             }
             looks[i].files = std::move(*files);
+            for (const auto& entry : looks[i].entries)
+                looks[i].journal = looks[i].journal || entry.name == log::journal_file;
             cleaner_->load(log_directories_[i].get());
             log_directories_[i]->machine_stayed_up = machine_stayed_up(*disk, path);
             // What happens from here on is not covered by the last run's farewell.
@@ -90,6 +96,7 @@ io::Task<Status> Partitions::start() {
     co_await disk->run(look);
 
     std::vector<std::string> removable;
+    std::vector<LeftJournal> journals(looks.size());
     bool all_clean = true;
     for (std::size_t i = 0; i < looks.size(); ++i) {
         auto* directory = log_directories_[i].get();
@@ -119,6 +126,8 @@ io::Task<Status> Partitions::start() {
             }
         }
         if (holds_partitions && !looks[i].files.clean_shutdown) all_clean = false;
+        journals[i].found = looks[i].journal;
+        journals[i].is_void = looks[i].files.clean_shutdown || !looks[i].files.partitions.empty();
         left_in_files_.merge(looks[i].files.partitions);
     }
     if (std::none_of(log_directories_.begin(), log_directories_.end(),
@@ -135,8 +144,67 @@ io::Task<Status> Partitions::start() {
         }
         left_in_store_ = std::move(*loaded);
     }
+    const bool any_journal =
+        std::any_of(journals.begin(), journals.end(), [](const auto& each) { return each.found; });
+    if (any_journal) co_await replay_journals(&journals);
+    if (std::none_of(log_directories_.begin(), log_directories_.end(),
+                     [](const auto& each) { return each->online(); })) {
+        co_return Error{ErrorCode::kafka_storage_error,
+                        "no log directory can be used: " + log_directories_.front()->failure};
+    }
     if (!removable.empty()) io::detach(remove_after(std::move(removable), Duration()));
     co_return Status();
+}
+
+// What was acknowledged before a loss of power may stand in a journal alone. A journal is void
+// where Kafka's files speak: since it was written somebody has closed that directory, or Kafka has
+// used it.
+io::Task<void> Partitions::replay_journals(std::vector<LeftJournal>* journals) {
+    std::vector<log::JournalReplay> replays(log_directories_.size());
+    std::vector<IoStatus> outcomes(log_directories_.size());
+    io::Disk* disk = &ports_->disk;
+    const auto replay = [&](const LogDirectory& directory, bool is_void,
+                            log::JournalReplay& result) -> IoStatus {
+        if (is_void) return log::remove_journal(*disk, directory.path);
+        const auto synced = [&](const TopicPartition& id,
+                                const std::string& name) -> std::optional<Offset> {
+            const auto parsed = parse_partition_directory_name(name);
+            if (!parsed || found_.count(*parsed) == 0) return std::nullopt;
+            if (found_.at(*parsed).directory != &directory) return std::nullopt;
+            const auto topic = read_partition_metadata(*disk, directory.path + '/' + name);
+            if (!topic.ok() || !*topic || **topic != id.topic) return std::nullopt;
+            const auto left = left_behind(id, *parsed);
+            return left ? left->recovery_point : Offset(0);
+        };
+        PABAL_TRY_ASSIGN(result, log::replay_journal(*disk, directory.path, directory.id, synced));
+        return {};
+    };
+    std::function<void()> work = [&] {
+        for (std::size_t i = 0; i < outcomes.size(); ++i) {
+            const auto& directory = *log_directories_[i];
+            auto& journal = (*journals)[i];
+            journal.found = journal.found && directory.online();
+            if (journal.found) outcomes[i] = replay(directory, journal.is_void, replays[i]);
+        }
+    };
+    co_await disk->run(work);
+    for (std::size_t i = 0; i < outcomes.size(); ++i) {
+        if (!(*journals)[i].found) continue;
+        auto& directory = *log_directories_[i];
+        if (!outcomes[i].ok()) {
+            directory.failure = outcomes[i].error().message;
+            log_->error("a log directory cannot be used",
+                        {{"directory", directory.path}, {"why", directory.failure}});
+        } else if ((*journals)[i].is_void) {
+            log_->info("a commit journal of an earlier time was removed",
+                       {{"directory", directory.path}});
+        } else {
+            log_->info("the commit journal was replayed", {{"directory", directory.path},
+                                                           {"frames", replays[i].frames},
+                                                           {"partitions", replays[i].partitions},
+                                                           {"bytes", replays[i].bytes}});
+        }
+    }
 }
 
 std::shared_ptr<const TopicConfig> Partitions::config_of(const metadata::ClusterImage& image,
@@ -398,12 +466,18 @@ io::Task<void> Partitions::delete_partitions(std::vector<std::shared_ptr<Partiti
         IoStatus status;
     };
     std::vector<Renaming> renamings;
+    std::vector<JournalWriter*> journals;
     Duration delay;
     for (const auto& partition : partitions) {
         partition->deleted_ = true;
         const auto gone = partition->shut();
         checkpoints_.remove(partition->id());
         auto* directory = partition->directory();
+        // It may come again, and begin anew.
+        if (partition->journaled_) {
+            directory->journal->forget(partition->id(), partition->directory_name_);
+            journals.push_back(directory->journal);
+        }
         --directory->partition_count;
         --partition_count_;
         delay = partition->config_->log.file_delete_delay;
@@ -412,6 +486,10 @@ io::Task<void> Partitions::delete_partitions(std::vector<std::shared_ptr<Partiti
         const auto aside = set_aside_name(name, Uuid::random(ports_->random), "delete");
         if (directory->online())
             renamings.push_back({directory->path + '/' + name, directory->path + '/' + aside, {}});
+    }
+    for (auto* journal : journals) {
+        const bool forgotten = co_await journal->written();
+        static_cast<void>(forgotten);  // Or the directory is offline.
     }
     io::Disk* disk = &ports_->disk;
     std::function<void(std::size_t, std::size_t)> work = [disk, &renamings](std::size_t first,
@@ -473,6 +551,7 @@ io::Task<void> Partitions::finish_first_delta() {
         if (!find(id)) checkpoints_.remove(id);
     }
     left_in_store_.clear();
+    journals_ready_ = left_in_files_.empty();
     if (!left_in_files_.empty()) {
         left_in_files_.clear();
         each_partition([&](Partition& partition) { save_checkpoint(partition); });
@@ -521,6 +600,7 @@ io::Task<void> Partitions::import_files() {
         }
     };
     co_await disk->run(work);
+    journals_ready_ = status.ok();
     if (!status.ok()) {
         log_->warning("cannot clear the checkpoint files of the last run",
                       {{"why", status.error().message}});

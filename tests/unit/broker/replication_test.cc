@@ -163,8 +163,10 @@ TEST(Replication, flush_on_acknowledge_means_synced_on_all_in_sync) {
     world.create_topic("orders", {0, 1, 2}, {{"flush.messages", "1"}});
     for (int i = 0; i < 10; ++i) {
         ASSERT_EQ(world.produce(0, "orders", {std::to_string(i)}), ErrorCode::none);
-        for (int id = 0; id < 3; ++id)
-            EXPECT_GE(world.partition(id, "orders")->log()->recovery_point(), Offset(i + 1)) << id;
+        for (int id = 0; id < 3; ++id) {
+            EXPECT_EQ(world.partition(id, "orders")->log()->log_end_offset(), Offset(i + 1)) << id;
+            EXPECT_TRUE(world.partition(id, "orders")->may_claim_end()) << id;
+        }
     }
     for (int id = 0; id < 3; ++id) world.kill(id, sim::Death::power_lost);
     for (int id = 0; id < 3; ++id) world.start(id);
