@@ -114,10 +114,7 @@ public:
           admin_(std::make_unique<embedded::Admin>(
               parse_bootstrap(bootstrap_servers),
               client::Admin::Options{std::move(client_id), duration(request_timeout)})) {}
-    ~Admin() {
-        if (pid_ != getpid()) static_cast<void>(admin_.release());
-        close();
-    }
+    ~Admin() { close(); }
 
     std::string create_topic(std::string name, int partitions, int replication_factor,
                              std::vector<std::pair<std::string, std::string>> configs,
@@ -381,6 +378,11 @@ public:
     }
     void close() {
         if (!admin_) return;
+        if (pid_ != getpid()) {
+            // Its thread is the parent's, and cannot be waited for.
+            static_cast<void>(admin_.release());
+            return;
+        }
         py::gil_scoped_release released;
         admin_.reset();
     }

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import inspect
 import pickle
+import socket
+import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from datetime import datetime, timezone
@@ -317,6 +320,45 @@ def test_wrong_use_is_told_at_once(cluster: pabal.Cluster) -> None:
     admin.close()
     with pytest.raises(RuntimeError, match="closed"):
         admin.list_topics()
+
+
+FORKS = """
+import os, signal, sys, threading
+import pabal
+admin = pabal.Admin(sys.argv[1])
+admin.list_topics()
+child = os.fork()
+if child == 0:
+    try:
+        admin.list_topics()
+    except RuntimeError as error:
+        sys.exit(0 if "fork" in str(error) else 1)  # Runs what an interpreter runs at its end.
+    sys.exit(2)
+_, status = os.waitpid(child, 0)
+assert os.waitstatus_to_exitcode(status) == 0, status
+admin.list_topics()
+silent = pabal.Admin(sys.argv[2])
+threading.Timer(0.3, lambda: os.kill(os.getpid(), signal.SIGINT)).start()
+try:
+    silent.list_topics(timeout=60)
+except KeyboardInterrupt:
+    print("interrupted")
+"""
+
+
+def test_a_fork_control_c_and_the_end_of_the_interpreter(cluster: pabal.Cluster) -> None:
+    # A port that takes connections and never answers; both clients are open at the end.
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        port = silent.getsockname()[1]
+        done = subprocess.run(
+            [sys.executable, "-c", FORKS, cluster.bootstrap_servers, f"127.0.0.1:{port}"],
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=60,
+        )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout == "interrupted\n"
 
 
 def test_nobody_there_is_told_within_the_time() -> None:
