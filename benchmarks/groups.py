@@ -5,19 +5,22 @@ joins, and a *leaver* leaves, some seconds after the last change, a different ti
 pabal it matters whether a heartbeat of the members that stay is waiting for news just then. None is
 in the first heartbeat interval of a member, nor between an automatic commit and the next heartbeat.
 
-The first record's time is the client's own: librdkafka waits 50 ms before it connects to a broker
-that it has just heard of, and 50 or 100 ms more before it asks there where the partitions begin.
-All answers of the broker together take about 3 ms of it.
+The members are librdkafka's, and then pabal's own, at both servers. Of librdkafka's first record
+the client takes most: it waits 50 ms before it connects to a broker that it has just heard of, and
+50 or 100 ms more before it asks there where the partitions begin.
 """
 
 from __future__ import annotations
 
 import time
 import uuid
+from collections.abc import Callable
+from typing import Protocol
 
 from confluent_kafka import Consumer, Producer
 from confluent_kafka.admin import AdminClient, NewTopic
 
+import pabal
 from benchmarks.report import Report
 from benchmarks.servers import Make, Server, makers
 
@@ -38,29 +41,83 @@ def filled_topic(servers: str) -> str:
     return name
 
 
-def consumer(servers: str, group: str, protocol: str) -> Consumer:
-    """A member with the defaults of its library."""
-    return Consumer(
-        {
-            "bootstrap.servers": servers,
-            "group.id": group,
-            "group.protocol": protocol,
-            "auto.offset.reset": "earliest",
-        }
-    )
+class Member(Protocol):
+    """One consumer of a group."""
+
+    def subscribe(self, topic: str) -> None: ...
+    def poll(self, seconds: float) -> bool: ...
+    def share(self) -> int: ...
+    def close(self) -> None: ...
 
 
-def until_share(member: Consumer, count: int, other: Consumer | None = None) -> None:
+Join = Callable[[str, str, str], Member]  # Servers, group, protocol.
+
+
+class Librdkafka:
+    """A member with the defaults of librdkafka."""
+
+    def __init__(self, servers: str, group: str, protocol: str) -> None:
+        self._consumer = Consumer(
+            {
+                "bootstrap.servers": servers,
+                "group.id": group,
+                "group.protocol": protocol,
+                "auto.offset.reset": "earliest",
+            }
+        )
+
+    def subscribe(self, topic: str) -> None:
+        self._consumer.subscribe([topic])
+
+    def poll(self, seconds: float) -> bool:
+        """Whether a record came."""
+        message = self._consumer.poll(seconds)
+        assert message is None or message.error() is None
+        return message is not None
+
+    def share(self) -> int:
+        return len(self._consumer.assignment())
+
+    def close(self) -> None:
+        self._consumer.close()
+
+
+class Own:
+    """A member with the defaults of pabal's consumer."""
+
+    def __init__(self, servers: str, group: str, protocol: str) -> None:
+        self._consumer = pabal.Consumer(
+            bootstrap_servers=servers,
+            group_id=group,
+            group_protocol=protocol,
+            auto_offset_reset="earliest",
+        )
+
+    def subscribe(self, topic: str) -> None:
+        self._consumer.subscribe(topic)
+
+    def poll(self, seconds: float) -> bool:
+        """Whether a record came."""
+        return len(self._consumer.poll(timeout=seconds)) > 0
+
+    def share(self) -> int:
+        return len(self._consumer.assignment())
+
+    def close(self) -> None:
+        self._consumer.close()
+
+
+def until_share(member: Member, count: int, other: Member | None = None) -> None:
     """Poll until a member has so many partitions."""
     deadline = time.monotonic() + PATIENCE_SECONDS
-    while len(member.assignment()) != count:
-        assert time.monotonic() < deadline, f"{len(member.assignment())} of {count} partitions"
+    while member.share() != count:
+        assert time.monotonic() < deadline, f"{member.share()} of {count} partitions"
         member.poll(0.005)
         if other is not None:
             other.poll(0.005)
 
 
-def settle(seconds: float, *members: Consumer) -> None:
+def settle(seconds: float, *members: Member) -> None:
     """Let heartbeats go round."""
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:
@@ -68,28 +125,27 @@ def settle(seconds: float, *members: Consumer) -> None:
             member.poll(0.01)
 
 
-def measure(report: Report, server: Server, protocol: str, settled: float) -> None:
+def measure(report: Report, server: Server, join: Join, protocol: str, settled: float) -> None:
     """One group from its first member to its last but one."""
     servers = f"127.0.0.1:{server.port}"
     topic = filled_topic(servers)
     group = f"group-{uuid.uuid4().hex[:8]}"
+    whose = "pabal's client" if join is Own else "librdkafka"
 
     def add(what: str, began: float, aim: str) -> None:
-        report.add(
-            f"{protocol}: {what}, ms", server.name, (time.perf_counter() - began) * 1000, aim
-        )
+        taken = (time.perf_counter() - began) * 1000
+        report.add(f"{whose}, {protocol}: {what}, ms", server.name, taken, aim)
 
-    first = consumer(servers, group, protocol)
+    first = join(servers, group, protocol)
     began = time.perf_counter()
-    first.subscribe([topic])
-    message = first.poll(PATIENCE_SECONDS)
-    assert message is not None and message.error() is None
+    first.subscribe(topic)
+    assert first.poll(PATIENCE_SECONDS)
     add("first record through a new group", began, "≤ 50")
     settle(settled, first)
 
-    second = consumer(servers, group, protocol)
+    second = join(servers, group, protocol)
     began = time.perf_counter()
-    second.subscribe([topic])
+    second.subscribe(topic)
     until_share(second, PARTITIONS // 2, first)
     add(
         "a second member receives its partitions",
@@ -111,12 +167,13 @@ def server_run(report: Report, make: Make, settled: float) -> None:
     server = make({"offsets.topic.replication.factor": "1"})
     try:
         servers = f"127.0.0.1:{server.port}"
-        warm = consumer(servers, "warm-up", "classic")
-        warm.subscribe([filled_topic(servers)])
-        assert warm.poll(PATIENCE_SECONDS) is not None
+        warm = Librdkafka(servers, "warm-up", "classic")
+        warm.subscribe(filled_topic(servers))
+        assert warm.poll(PATIENCE_SECONDS)
         warm.close()
-        for protocol in ("classic", "consumer"):
-            measure(report, server, protocol, settled)
+        for join in (Librdkafka, Own):
+            for protocol in ("classic", "consumer"):
+                measure(report, server, join, protocol, settled)
     finally:
         server.close()
 
