@@ -57,6 +57,10 @@ client::Producer::Options sending_options(const std::string& bootstrap, const py
     out.retry_backoff = milliseconds_option(options, "retry_backoff_ms");
     out.retry_backoff_max = milliseconds_option(options, "retry_backoff_max_ms");
     out.metadata_max_age = milliseconds_option(options, "metadata_max_age_ms");
+    if (!options["transactional_id"].is_none()) {
+        out.transactional_id = option<std::string>(options, "transactional_id");
+        out.transaction_timeout = milliseconds_option(options, "transaction_timeout_ms");
+    }
     return out;
 }
 
@@ -396,6 +400,35 @@ public:
         return records_->outstanding_records(lock);
     }
 
+    // A producer with a transactional id.
+    void init_transactions(double timeout) {
+        check();
+        ended(producer_->init_transactions(duration(timeout)));
+    }
+    // Topic, partition, offset, leader epoch, metadata.
+    using Positions = std::vector<std::tuple<std::string, int, std::int64_t, int, std::string>>;
+    void send_positions(const std::string& group, const std::string& member, int generation,
+                        const Positions& positions, double timeout) {
+        check();
+        client::GroupPositions out;
+        out.group = group;
+        out.member_id = member;
+        out.generation = generation;
+        for (const auto& [topic, partition, offset, epoch, metadata] : positions) {
+            out.positions.push_back(
+                {topic, PartitionIndex(partition), Offset(offset), LeaderEpoch(epoch), metadata});
+        }
+        ended(producer_->send_positions(std::move(out), duration(timeout)));
+    }
+    void give_transaction_up() {
+        check();
+        producer_->give_transaction_up();
+    }
+    void end_transaction(bool commit, double timeout) {
+        check();
+        ended(producer_->end_transaction(commit, duration(timeout)));
+    }
+
     int descriptor() const {
         check();
         return producer_->notice().descriptor();
@@ -445,6 +478,10 @@ private:
         std::vector<std::size_t> latest;  // By partition, one more than the delivery's position.
     };
 
+    static void ended(std::future<Status> call) {
+        const Status status = wait_for(call);
+        if (!status.ok()) raise(status.error());
+    }
     static std::int64_t checked_partition(const py::object& partition) {
         if (partition.is_none()) return -1;
         const auto where = partition.cast<std::int64_t>();
@@ -665,6 +702,11 @@ void bind_producer(py::module_& module) {
         .def("partitions", &Producer::partitions, py::arg("topic"))
         .def("flush", &Producer::flush, py::arg("timeout"))
         .def("take_failures", &Producer::take_failures)
+        .def("init_transactions", &Producer::init_transactions, py::arg("timeout"))
+        .def("send_positions", &Producer::send_positions, py::arg("group"), py::arg("member"),
+             py::arg("generation"), py::arg("positions"), py::arg("timeout"))
+        .def("give_transaction_up", &Producer::give_transaction_up)
+        .def("end_transaction", &Producer::end_transaction, py::arg("commit"), py::arg("timeout"))
         .def_property_readonly("outstanding", &Producer::outstanding)
         .def_property_readonly("descriptor", &Producer::descriptor)
         .def_property_readonly("stopped", &Producer::stopped)

@@ -48,12 +48,22 @@ Producer::Producer(io::Clock* clock, io::Network* network, Prng random, Options 
       random_(random.fork("producer")),
       accumulator_(std::move(accumulator)),
       brokers_(clock, network, random.fork("brokers"), options_.brokers),
-      tasks_(clock) {}
+      tasks_(clock) {
+    if (options_.transactional_id.empty()) return;
+    Transactions::Options asking;
+    asking.transactional_id = options_.transactional_id;
+    asking.transaction_timeout = options_.transaction_timeout;
+    asking.request_timeout = options_.request_timeout;
+    asking.retry_backoff = options_.retry_backoff;
+    asking.retry_backoff_max = options_.retry_backoff_max;
+    transactions_.emplace(clock, &brokers_, random, std::move(asking));
+}
 
 Producer::~Producer() = default;
 
 io::Task<void> Producer::stop() {
     stopping_ = true;
+    if (transactions_) transactions_->stop();
     if (timer_ != 0) clock_.cancel(timer_);
     timer_ = 0;
     brokers_.close();
@@ -117,6 +127,10 @@ bool Producer::pump_once() {
 
 bool Producer::add(Lane* lane, std::map<BrokerId, Draft>* drafts) {
     const Instant now = clock_.now();
+    if (transaction_failed_) {
+        fail_lane(lane);
+        return false;
+    }
     if (lane->in_flight > 0 && lane->recovering) return false;
     if (lane->in_flight == 0) {
         lane->recovering = false;
@@ -185,7 +199,8 @@ Producer::Link* Producer::link_to(BrokerId broker) {
 
 bool Producer::ready_for_idempotence() {
     if (producer_id_ != no_producer_id) return true;
-    if (asking_producer_id_) return false;
+    // One with a transactional id was told who it is before.
+    if (asking_producer_id_ || is_transactional()) return transaction_failed_.has_value();
     if (ask_not_before_ > clock_.now()) {
         wake_at(ask_not_before_);
         return false;
@@ -231,7 +246,10 @@ Rope Producer::seal(Batch* batch) {
         batch->sealed = true;
     }
     if (options_.idempotent && batch->base_sequence == record::no_sequence) {
-        if (lane->producer_id == no_producer_id) {
+        // Each transaction has an epoch of its own, in which counting begins anew (KIP-890).
+        const bool is_new = is_transactional() && (lane->producer_id != producer_id_ ||
+                                                   lane->producer_epoch != producer_epoch_);
+        if (lane->producer_id == no_producer_id || is_new) {
             lane->producer_id = producer_id_;
             lane->producer_epoch = producer_epoch_;
             lane->next_sequence = 0;
@@ -249,8 +267,9 @@ Rope Producer::seal(Batch* batch) {
                      static_cast<std::int32_t>(size - record::log_overhead));
     store_big_endian(at + record::leader_epoch_position, no_leader_epoch.value());
     store_big_endian(at + record::magic_position, record::magic_v2);
-    store_big_endian(at + record::attributes_position,
-                     static_cast<std::int16_t>(options_.compression));
+    auto attributes = static_cast<std::int16_t>(options_.compression);
+    if (is_transactional()) attributes |= record::transactional_bit;
+    store_big_endian(at + record::attributes_position, attributes);
     store_big_endian(at + record::last_offset_delta_position, batch->record_count - 1);
     store_big_endian(at + record::base_timestamp_position, batch->base_timestamp);
     store_big_endian(at + record::max_timestamp_position, batch->max_timestamp);
@@ -268,6 +287,7 @@ Rope Producer::seal(Batch* batch) {
 
 void Producer::send(Draft draft) {
     std::vector<Rope> records;
+    transaction_begun_ = is_transactional();
     for (auto& batch : draft.batches) {
         ++batch->attempts;
         records.push_back(seal(batch.get()));
@@ -280,6 +300,7 @@ io::Task<void> Producer::deliver(Link* link, std::vector<std::unique_ptr<Batch>>
                                  std::vector<Rope> records) {
     wire::ProduceRequest request;
     request.acks = options_.acks;
+    if (is_transactional()) request.transactional_id = options_.transactional_id;
     request.timeout_ms = static_cast<std::int32_t>(options_.request_timeout.to_milliseconds());
     // By topic, as the request groups them; the batches in the same order.
     std::vector<std::size_t> order(batches.size());
@@ -377,9 +398,14 @@ void Producer::refused(std::unique_ptr<Batch> batch, Error error, bool leader_kn
         // Refused since an earlier one is missing, and that one will be sent again.
         const bool behind = lane->recovering || lane->restart_sequence;
         if (error.code == ErrorCode::out_of_order_sequence_number) again = behind;
-        if (error.code == ErrorCode::unknown_producer_id ||
-            error.code == ErrorCode::invalid_producer_epoch ||
-            error.code == ErrorCode::invalid_producer_id_mapping) {
+        const bool is_unknown = error.code == ErrorCode::unknown_producer_id ||
+                                error.code == ErrorCode::invalid_producer_epoch ||
+                                error.code == ErrorCode::invalid_producer_id_mapping;
+        if (is_unknown && is_transactional()) {
+            // Another producer has the id now, or the transaction took too long.
+            error.code = ErrorCode::producer_fenced;
+            error.message = error_message(error.code);
+        } else if (is_unknown) {
             // The broker has forgotten us, or knows a later epoch of ours.
             lane->restart_sequence = true;
             again = true;
@@ -415,7 +441,9 @@ void Producer::retry(std::unique_ptr<Batch> batch, Error error, bool at_once) {
 
 void Producer::give_up(std::unique_ptr<Batch> batch, Error error) {
     Lane* lane = batch->lane;
-    if (options_.idempotent && batch->base_sequence != record::no_sequence) {
+    if (is_transactional()) {
+        fail_transaction(error);
+    } else if (options_.idempotent && batch->base_sequence != record::no_sequence) {
         lane->restart_sequence = true;
         lane->recovering = true;
         if (lane->in_flight == 0) restart_sequences(lane);
@@ -426,6 +454,79 @@ void Producer::give_up(std::unique_ptr<Batch> batch, Error error) {
             (error.message.empty() ? std::string(error_message(error.code)) : error.message);
     }
     accumulator_->fail(std::move(batch), std::move(error));
+}
+
+// A transaction of which a part is lost cannot be committed any more: the rest of it is not sent.
+void Producer::fail_transaction(const Error& error) {
+    if (transaction_failed_) return;
+    transaction_failed_ = error;
+    wake_at(clock_.now());
+}
+
+void Producer::fail_lane(Lane* lane) {
+    Error error = *transaction_failed_;
+    error.message = "not sent, since the transaction has failed: " + error.message;
+    for (auto& batch : lane->retries) accumulator_->fail(std::move(batch), error);
+    lane->retries.clear();
+    Instant due = Instant::never();
+    while (auto batch = accumulator_->pull(lane, clock_.now(), &due))
+        accumulator_->fail(std::move(batch), error);
+    if (due != Instant::never()) wake_at(due);
+}
+
+io::Task<Status> Producer::init_transactions(Duration timeout) {
+    const Instant deadline = clock_.now() + timeout;
+    auto known = co_await transactions_->init(deadline);
+    if (!known.ok()) co_return known.error();
+    producer_id_ = known->id;
+    producer_epoch_ = known->epoch;
+    co_return Status();
+}
+
+io::Task<Status> Producer::send_positions(GroupPositions positions, Duration timeout) {
+    if (transaction_failed_) co_return *transaction_failed_;
+    const Instant deadline = clock_.now() + timeout;
+    const ProducerIdentity self{producer_id_, producer_epoch_};
+    transaction_begun_ = true;
+    Status sent = co_await transactions_->send_positions(self, std::move(positions), deadline);
+    if (!sent.ok()) fail_transaction(sent.error());
+    co_return sent;
+}
+
+namespace {
+
+io::Task<void> tell_end(io::Task<Status> call, std::function<void(Status)> done) {
+    Status ended = co_await call;
+    done(std::move(ended));
+}
+
+}  // namespace
+
+void Producer::carry_out(io::Task<Status> call, std::function<void(Status)> done) {
+    tasks_.start(tell_end(std::move(call), std::move(done)));
+}
+
+void Producer::give_transaction_up() {
+    fail_transaction({ErrorCode::transaction_abortable, "it is being aborted"});
+    pump();
+}
+
+io::Task<Status> Producer::end_transaction(bool commit, Duration timeout) {
+    if (commit && transaction_failed_) co_return *transaction_failed_;
+    if (transaction_begun_) {
+        const Instant deadline = clock_.now() + timeout;
+        const ProducerIdentity self{producer_id_, producer_epoch_};
+        auto next = co_await transactions_->end(self, commit, deadline);
+        if (!next.ok()) {
+            if (commit) fail_transaction(next.error());
+            co_return next.error();
+        }
+        producer_id_ = next->id;
+        producer_epoch_ = next->epoch;
+    }
+    transaction_begun_ = false;
+    transaction_failed_.reset();
+    co_return Status();
 }
 
 // Batches whose delivery.timeout.ms is over. Those in flight are left to their request's end.

@@ -7,6 +7,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <map>
 #include <memory>
 #include <optional>
@@ -20,6 +21,7 @@
 #include "client/brokers.h"
 #include "client/record_accumulator.h"
 #include "client/task_group.h"
+#include "client/transactions.h"
 #include "io/clock.h"
 #include "io/network.h"
 #include "io/task.h"
@@ -48,6 +50,10 @@ public:
         Duration retry_backoff = Duration::milliseconds(100);
         Duration retry_backoff_max = Duration::seconds(1);
         Duration metadata_max_age = Duration::seconds(300);
+        // A producer with one writes within transactions only: between `init_transactions` and each
+        // `end_transaction`. Its epoch is its coordinator's affair.
+        std::string transactional_id;
+        Duration transaction_timeout = Duration::seconds(60);
     };
 
     Producer(io::Clock* clock, io::Network* network, Prng random, Options options,
@@ -58,6 +64,19 @@ public:
     void pump();
     // Ends all that is under way; batches that did not arrive fail.
     io::Task<void> stop();
+
+    // --- with a transactional id
+    // Before the first record: fences whoever had the id before, and has its transaction aborted.
+    io::Task<Status> init_transactions(Duration timeout);
+    io::Task<Status> send_positions(GroupPositions positions, Duration timeout);
+    // Runs one of these calls for a caller that does not wait here; before `stop`.
+    void carry_out(io::Task<Status> call, std::function<void(Status)> done);
+    // Nothing is sent any more of the open transaction, which shall be aborted; what is collected
+    // fails.
+    void give_transaction_up();
+    // When everything that was sent has ended. To commit is refused with the first failure of the
+    // transaction, if there was one; then it can be aborted only.
+    io::Task<Status> end_transaction(bool commit, Duration timeout);
 
 private:
     // The way to one broker.
@@ -96,6 +115,9 @@ private:
     void give_up(std::unique_ptr<Batch> batch, Error error);
     void expire();
     void want_metadata();
+    bool is_transactional() const { return transactions_.has_value(); }
+    void fail_transaction(const Error& error);
+    void fail_lane(Lane* lane);
     void wake_at(Instant when);
     void landed(Batch* batch);
     Duration backoff(int attempts);
@@ -125,6 +147,10 @@ private:
     bool asking_producer_id_ = false;
     Instant ask_not_before_;
     int ask_failures_ = 0;
+
+    std::optional<Transactions> transactions_;
+    bool transaction_begun_ = false;           // Something of it was sent.
+    std::optional<Error> transaction_failed_;  // Then it can only be aborted.
 
     io::TimerId timer_ = 0;
     Instant timer_at_ = Instant::never();

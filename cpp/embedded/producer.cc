@@ -1,7 +1,6 @@
 #include "embedded/producer.h"
 
 #include <chrono>
-#include <future>
 
 #include "os/node_ports.h"
 
@@ -48,6 +47,38 @@ Producer::~Producer() {
 
 Notice& Producer::notice() {
     return *notice_;
+}
+
+std::future<Status> Producer::carry_out(std::function<io::Task<Status>(client::Producer*)> call) {
+    auto promise = std::make_shared<std::promise<Status>>();
+    auto ended = promise->get_future();
+    parts_->ports.shard().post([parts = parts_.get(), promise, call = std::move(call)] {
+        parts->producer->carry_out(call(parts->producer.get()), [promise](Status status) {
+            promise->set_value(std::move(status));
+        });
+    });
+    return ended;
+}
+
+std::future<Status> Producer::init_transactions(Duration timeout) {
+    return carry_out(
+        [timeout](client::Producer* producer) { return producer->init_transactions(timeout); });
+}
+
+std::future<Status> Producer::send_positions(client::GroupPositions positions, Duration timeout) {
+    return carry_out([timeout, positions = std::move(positions)](client::Producer* producer) {
+        return producer->send_positions(positions, timeout);
+    });
+}
+
+std::future<Status> Producer::end_transaction(bool commit, Duration timeout) {
+    return carry_out([commit, timeout](client::Producer* producer) {
+        return producer->end_transaction(commit, timeout);
+    });
+}
+
+void Producer::give_transaction_up() {
+    parts_->ports.shard().post([parts = parts_.get()] { parts->producer->give_transaction_up(); });
 }
 
 void Producer::stop() {

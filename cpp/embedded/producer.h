@@ -2,6 +2,8 @@
 // accumulator and wait there.
 #pragma once
 
+#include <functional>
+#include <future>
 #include <memory>
 
 #include "base/time.h"
@@ -22,6 +24,11 @@ public:
     const std::shared_ptr<client::RecordAccumulator>& records() const { return records_; }
     // Rings when a delivery that is watched has ended.
     Notice& notice();
+    // client::Producer's calls for transactions; before `stop`.
+    std::future<Status> init_transactions(Duration timeout);
+    std::future<Status> send_positions(client::GroupPositions positions, Duration timeout);
+    std::future<Status> end_transaction(bool commit, Duration timeout);
+    void give_transaction_up();
     // Ends everything; records that did not arrive fail. Twice is fine. Waits for the thread.
     void stop();
 
@@ -30,6 +37,7 @@ public:
 
 private:
     struct Parts;
+    std::future<Status> carry_out(std::function<io::Task<Status>(client::Producer*)> call);
     std::shared_ptr<Notice> notice_;
     std::shared_ptr<client::RecordAccumulator> records_;
     std::unique_ptr<Parts> parts_;

@@ -115,6 +115,7 @@ class Producer(_Twin):
 
         The coroutine itself waits only while the topic is not known yet or the buffer is full.
         """
+        self._producer._check_transaction()
         key, value = self._producer._serialized(topic, key, value)
         if partition is None and self._producer._partitioner is not None:
             count = await self._call(self._core.partitions, topic)
@@ -145,6 +146,52 @@ class Producer(_Twin):
         """Send many records with one call, as `pabal.Producer.send_many` does."""
         return await self._call(self._producer.send_many, topic, values, **options)
 
+    def transaction(self, timeout: Duration = 60.0) -> Transaction:
+        """All that is sent in ``async with producer.transaction():`` becomes visible, or nothing of
+        it, as with `pabal.Producer.transaction`.
+
+        Examples
+        --------
+        >>> async def main(servers):
+        ...     async with Producer(servers, transactional_id="till-1") as producer:
+        ...         async with producer.transaction():
+        ...             await producer.send("orders", b"tea")
+        ...         return producer.outstanding
+        >>> with _example_cluster() as cluster:
+        ...     asyncio.run(main(cluster.bootstrap_servers))
+        0
+        """
+        return Transaction(self, timeout)
+
+    async def begin_transaction(self, timeout: Duration = 60.0) -> None:
+        """Begin a transaction, as `transaction` does."""
+        await self._call(self._producer.begin_transaction, timeout)
+
+    async def send_offsets(
+        self,
+        consumer: Consumer,
+        offsets: Mapping[Partition, int | OffsetAndMetadata] | None = None,
+        *,
+        timeout: Duration = 60.0,
+    ) -> None:
+        """Commit a consumer's positions with the transaction."""
+        await self._call(
+            self._producer.send_offsets, consumer._consumer, offsets, timeout=timeout
+        )
+
+    async def commit_transaction(self, timeout: Duration = 60.0) -> None:
+        """Commit the open transaction, once all of it is delivered."""
+        await self._call(self._producer.commit_transaction, timeout)
+
+    async def abort_transaction(self, timeout: Duration = 60.0) -> None:
+        """Abort the open transaction: nothing of it becomes visible."""
+        await self._call(self._producer.abort_transaction, timeout)
+
+    @property
+    def outstanding(self) -> int:
+        """Records that were sent and of which it is not known yet what becomes of them."""
+        return self._producer.outstanding
+
     async def flush(self, timeout: Duration | None = None) -> None:
         """Wait until all records so far are delivered; what failed is raised."""
         await self._call(self._producer.flush, timeout)
@@ -154,7 +201,7 @@ class Producer(_Twin):
         if self._producer._closed:
             return
         try:
-            await self._call(self._producer.flush, timeout)
+            await self._call(self._producer._settle, timeout)
         finally:
             if self._watched is not None:
                 self._loop.remove_reader(self._watched)
@@ -194,12 +241,34 @@ class Producer(_Twin):
                 future.set_result(done.result())
             else:
                 future.set_exception(error)
+                if type(error).__name__ == "TransactionAbortableError":
+                    future.exception()  # Whoever ends the transaction knows; nobody need ask.
 
         sent.add_done_callback(ended)
         return future
 
     def _is_closed(self) -> bool:
         return self._producer._closed
+
+
+class Transaction:
+    """One transaction of a producer, made by `Producer.transaction`."""
+
+    def __init__(self, producer: Producer, timeout: Duration) -> None:
+        self._producer = producer
+        self._blocking = producer._producer.transaction(timeout)
+
+    async def __aenter__(self) -> Transaction:
+        await self._producer._call(self._blocking.__enter__)
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        await self._producer._call(self._blocking.__exit__, kind, error, traceback)
 
 
 class Consumer(_Twin):

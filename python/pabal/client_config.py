@@ -55,6 +55,8 @@ PRODUCER: Mapping[str, Setting] = {
     "max_request_size": Setting("int", 1_048_576, 100, 2**30),
     "retries": Setting("int", 2**31 - 1),
     "partitioner_ignore_keys": Setting("bool", False),
+    "transactional_id": Setting("str", None),
+    "transaction_timeout_ms": Setting("ms", 60_000, 1),
 }
 
 CONSUMER: Mapping[str, Setting] = {

@@ -453,16 +453,7 @@ class Consumer:
         if self._group is None:
             raise ValueError("only a consumer with a group_id commits")
         self._end_commit(timeout if wait else None)
-        positions: list[tuple[str, int, int, int, str]]
-        if offsets is None:
-            positions = [(*position, "") for position in self._core.positions()]
-        else:
-            positions = []
-            for partition, value in offsets.items():
-                given = value if isinstance(value, OffsetAndMetadata) else OffsetAndMetadata(value)
-                positions.append(
-                    (*_place(partition), given.offset, given.leader_epoch, given.metadata)
-                )
+        positions = self._given(offsets)
         if not positions:
             return
         limit = seconds(timeout, "timeout")
@@ -471,6 +462,35 @@ class Consumer:
         else:
             self._core.begin_commit(positions, limit)
         self._committed.update({(p[0], p[1]): p[2] for p in positions})
+
+    def _of_transaction(
+        self, offsets: Mapping[Partition, int | OffsetAndMetadata] | None
+    ) -> tuple[str, str, int, list[tuple[str, int, int, int, str]]]:
+        """Who reads, and how far, for a producer that commits it."""
+        if self._group is None:
+            raise ValueError("only a consumer with a group_id has positions to commit")
+        if self._auto_commit:
+            raise ValueError(
+                "positions that belong to transactions are committed by these alone: make the "
+                "consumer with enable_auto_commit=False"
+            )
+        member, generation = self._core.member()
+        if generation <= 0:
+            member, generation = "", -1  # It is no member: it was told what to read.
+        return self._group, member, generation, self._given(offsets)
+
+    def _given(
+        self, offsets: Mapping[Partition, int | OffsetAndMetadata] | None
+    ) -> list[tuple[str, int, int, int, str]]:
+        if offsets is None:
+            return [(*position, "") for position in self._core.positions()]
+        positions = []
+        for partition, value in offsets.items():
+            given = value if isinstance(value, OffsetAndMetadata) else OffsetAndMetadata(value)
+            positions.append(
+                (*_place(partition), given.offset, given.leader_epoch, given.metadata)
+            )
+        return positions
 
     def committed(
         self, partition: Partition, *, timeout: Duration = 30.0

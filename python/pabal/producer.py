@@ -9,7 +9,7 @@ import threading
 import weakref
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from types import TracebackType
-from typing import Protocol
+from typing import TYPE_CHECKING, Literal, Protocol
 
 from pabal import _core
 from pabal._core import BulkDelivery, DeliveryFuture, RecordMetadata
@@ -17,11 +17,22 @@ from pabal.client_config import PRODUCER, bootstrap_text, resolve
 from pabal.duration import Duration, seconds
 from pabal.serializers import Serializer, serialized
 
-__all__ = ["BulkDelivery", "DeliveryFuture", "Producer", "RecordMetadata"]
+if TYPE_CHECKING:
+    from pabal.consumer import Consumer, Partition
+    from pabal.records import OffsetAndMetadata
+
+__all__ = ["BulkDelivery", "DeliveryFuture", "Producer", "RecordMetadata", "Transaction"]
 
 Headers = Mapping[str, "bytes | str | None"] | Iterable[tuple[str, "bytes | str | None"]]
 # How long the end of a producer waits for callbacks that are running.
 _LONGEST_CALLBACK = 5.0
+# And for the abort of a transaction that was left open.
+_LONGEST_ABORT = 5.0
+
+# Of the transaction: none before the producer knows who it is, ready between two.
+_State = Literal["none", "ready", "open", "broken"]
+# Topic, partition, offset, leader epoch, metadata.
+Position = tuple[str, int, int, int, str]
 
 Partitioner = Callable[[str, "bytes | None", "bytes | None", int], int]
 
@@ -47,6 +58,9 @@ class Producer:
         client puts it (murmur2), a record without one to the partition whose batch is being filled.
         A callable gets ``(topic, key, value, partitions)`` with key and value in bytes, and runs in
         the thread that sends.
+    transactional_id : str, optional
+        Makes what is sent part of transactions; see `transaction`. Of all producers with the same
+        one, in whatever process, the newest may write.
     **config
         Kafka's producer settings by their names with underscores: ``acks``, ``linger_ms``,
         ``batch_size``, ``compression_type``, ``delivery_timeout_ms``... Times are milliseconds or a
@@ -83,7 +97,15 @@ class Producer:
         assert isinstance(in_flight, int)
         if options["enable_idempotence"] is None:
             options["enable_idempotence"] = acks == -1 and in_flight <= 5
-        elif options["enable_idempotence"] and (acks != -1 or in_flight > 5):
+        self._transactional_id = options["transactional_id"]
+        if self._transactional_id == "":
+            raise ValueError("transactional_id is a name, not an empty str")
+        if self._transactional_id is not None and not options["enable_idempotence"]:
+            raise ValueError(
+                "transactional_id needs acks=all, max_in_flight_requests_per_connection <= 5 and "
+                "enable_idempotence"
+            )
+        if options["enable_idempotence"] and (acks != -1 or in_flight > 5):
             raise ValueError(
                 "enable_idempotence needs acks=all and max_in_flight_requests_per_connection <= 5"
             )
@@ -101,7 +123,10 @@ class Producer:
         self._closed = False
         self._core = _core.Producer(self._bootstrap, options)
         self._send = self._core.send
-        if key_serializer is None and value_serializer is None and self._partitioner is None:
+        self._transaction: _State = "none"
+        self._sent_positions: list[tuple[Consumer, list[Position]]] = []
+        plain = key_serializer is None and value_serializer is None and self._partitioner is None
+        if plain and self._transactional_id is None:
             # Nothing is left to do here: what is called is native.
             self.__dict__["send"] = self._send
         self._watcher = _Watcher(self._core)
@@ -154,6 +179,7 @@ class Producer:
         ...     sent.result(timeout=10)
         pabal._core.RecordMetadata(topic='orders', partition=0, offset=0, timestamp=1000)
         """
+        self._check_transaction()
         key_data, value_data = self._serialized(topic, key, value)
         if partition is None and self._partitioner is not None:
             partition = self._partitioner(
@@ -204,6 +230,7 @@ class Producer:
         ...     producer.send_many("orders", [b"tea", b"coffee"], keys=[b"1", b"2"]).result()
         2
         """
+        self._check_transaction()
         if self._key_serializer is not None and keys is not None:
             keys = [serialized(self._key_serializer, key, topic, "key") for key in keys]
         if self._value_serializer is not None:
@@ -243,6 +270,7 @@ class Producer:
         ...         producer.send_arrow("copy", consumer.poll_arrow(timeout=10)).result()
         2
         """
+        self._check_transaction()
         if not hasattr(data, "__arrow_c_stream__"):
             raise TypeError(f"data speaks Arrow (__arrow_c_stream__), not {type(data).__name__}")
         return self._core.send_arrow(topic, data, partition)
@@ -272,6 +300,152 @@ class Producer:
             )
             sent = part if sent is None else sent.joined(part)
         return sent if sent is not None else self._core.send_many(topic, [], None, None, None)
+
+    def transaction(self, timeout: Duration = 60.0) -> Transaction:
+        """All that is sent in ``with producer.transaction():`` becomes visible, or nothing of it.
+
+        At the end of the block the transaction is committed; an exception aborts it. Consumers with
+        ``isolation_level="read_committed"`` see what is committed only. The first one introduces
+        the producer to the cluster: whoever had its ``transactional_id`` before may not write any
+        more, and what that one has left open is aborted.
+
+        Parameters
+        ----------
+        timeout : timedelta or float
+            How long its beginning and its end may take each, in seconds.
+
+        Raises
+        ------
+        pabal.errors.ProducerFencedError
+            If another producer has the ``transactional_id`` now, or the transaction lasted longer
+            than ``transaction_timeout_ms``. Close this producer.
+        pabal.errors.KafkaError
+            If a record could not be delivered: the transaction is aborted.
+
+        Examples
+        --------
+        >>> with _example_cluster() as cluster:
+        ...     with cluster.producer(transactional_id="till-1") as producer:
+        ...         with producer.transaction():
+        ...             _ = producer.send("orders", b"tea")
+        ...             _ = producer.send("bills", b"3.50")
+        ...         try:
+        ...             with producer.transaction():
+        ...                 _ = producer.send("orders", b"coffee")
+        ...                 raise RuntimeError("out of beans")
+        ...         except RuntimeError:
+        ...             pass
+        ...     with cluster.consumer(
+        ...         "orders", auto_offset_reset="earliest", isolation_level="read_committed"
+        ...     ) as consumer:
+        ...         [record.value for record in consumer.poll(timeout=10)]
+        [b'tea']
+        """
+        return Transaction(self, seconds(timeout, "timeout"))
+
+    def begin_transaction(self, timeout: Duration = 60.0) -> None:
+        """Begin a transaction, as `transaction` does."""
+        if self._transactional_id is None:
+            raise ValueError("transactions need a producer with a transactional_id")
+        if self._transaction in ("open", "broken"):
+            raise RuntimeError("a transaction is open already: commit or abort it first")
+        if self._transaction == "none":
+            self._core.init_transactions(seconds(timeout, "timeout"))
+        self._transaction = "open"
+
+    def send_offsets(
+        self,
+        consumer: Consumer,
+        offsets: Mapping[Partition, int | OffsetAndMetadata] | None = None,
+        *,
+        timeout: Duration = 60.0,
+    ) -> None:
+        """Commit a consumer's positions with the transaction: what was read counts as read if and
+        only if what was made of it becomes visible.
+
+        Parameters
+        ----------
+        consumer : Consumer
+            A member of a group, with ``enable_auto_commit=False``.
+        offsets : mapping, optional
+            As `Consumer.commit` takes them; without it, behind the last record that was polled of
+            every partition.
+        timeout : timedelta or float
+            How long it may take, in seconds.
+
+        Examples
+        --------
+        >>> with _example_cluster() as cluster:
+        ...     with cluster.producer() as till:
+        ...         _ = till.send("orders", b"tea")
+        ...     with cluster.producer(transactional_id="kitchen-1") as producer:
+        ...         with cluster.consumer(
+        ...             "orders",
+        ...             group="kitchen",
+        ...             enable_auto_commit=False,
+        ...             auto_offset_reset="earliest",
+        ...         ) as consumer:
+        ...             records = consumer.poll(timeout=10)
+        ...             with producer.transaction():
+        ...                 for record in records:
+        ...                     _ = producer.send("served", record.value)
+        ...                 producer.send_offsets(consumer)
+        ...             consumer.committed(("orders", 0)).offset
+        1
+        """
+        if self._transaction != "open":
+            raise RuntimeError("positions are sent within a transaction")
+        group, member, generation, positions = consumer._of_transaction(offsets)
+        if not positions:
+            return
+        limit = seconds(timeout, "timeout")
+        try:
+            self._core.send_positions(group, member, generation, positions, limit)
+        except BaseException:
+            self._transaction = "broken"
+            raise
+        self._sent_positions.append((consumer, positions))
+
+    def commit_transaction(self, timeout: Duration = 60.0) -> None:
+        """Commit the open transaction, once all of it is delivered. After an error it can be
+        aborted only.
+        """
+        if self._transaction != "open":
+            raise RuntimeError(
+                "the transaction has failed: abort it"
+                if self._transaction == "broken"
+                else "no transaction is open"
+            )
+        try:
+            self.flush(timeout)
+            self._core.end_transaction(True, seconds(timeout, "timeout"))
+        except BaseException:
+            self._transaction = "broken"
+            raise
+        self._transaction = "ready"
+        for consumer, positions in self._sent_positions:
+            consumer._committed.update({(p[0], p[1]): p[2] for p in positions})
+        self._sent_positions.clear()
+
+    def abort_transaction(self, timeout: Duration = 60.0) -> None:
+        """Abort the open transaction: nothing of it becomes visible."""
+        if self._transaction not in ("open", "broken"):
+            raise RuntimeError("no transaction is open")
+        limit = seconds(timeout, "timeout")
+        self._transaction = "broken"
+        self._sent_positions.clear()
+        self._core.give_transaction_up()
+        if self._core.flush(limit) is None:
+            raise TimeoutError(f"records are still under way after {limit} seconds")
+        self._core.end_transaction(False, limit)
+        self._transaction = "ready"
+
+    def _check_transaction(self) -> None:
+        if self._transactional_id is not None and self._transaction != "open":
+            raise RuntimeError(
+                "a producer with a transactional_id sends within transactions: "
+                "with producer.transaction(): ..."
+            )
 
     def partitions_for(self, topic: str) -> int:
         """How many partitions ``topic`` has.
@@ -333,9 +507,21 @@ class Producer:
         if self._closed:
             return
         try:
-            self.flush(timeout)
+            self._settle(timeout)
         finally:
             self._end()
+
+    def _settle(self, timeout: Duration | None) -> None:
+        if self._transaction in ("open", "broken"):
+            self._abort_at_end()
+        self.flush(timeout)
+
+    def _abort_at_end(self) -> None:
+        # If it cannot be told any more, the cluster finds out: by another producer or by time.
+        try:
+            self.abort_transaction(_LONGEST_ABORT)
+        except Exception:  # noqa: S110, BLE001 - nothing of it is visible in any case
+            pass
 
     def _end(self) -> None:
         self._closed = True
@@ -375,6 +561,43 @@ class Producer:
         if self._value_serializer is not None:
             value = serialized(self._value_serializer, value, topic, "value")
         return key, value
+
+
+class Transaction:
+    """One transaction of a producer, made by `Producer.transaction`."""
+
+    def __init__(self, producer: Producer, timeout: float) -> None:
+        self._producer = producer
+        self._timeout = timeout
+
+    def __enter__(self) -> Transaction:
+        self._producer.begin_transaction(self._timeout)
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        if kind is None:
+            try:
+                self._producer.commit_transaction(self._timeout)
+                return
+            except BaseException as failure:
+                self._abort(failure)
+                raise
+        self._abort(error)
+
+    def _abort(self, reason: BaseException | None) -> None:
+        if self._producer._transaction not in ("open", "broken"):
+            return
+        try:
+            self._producer.abort_transaction(self._timeout)
+        except Exception as second:
+            # Why the transaction had to be aborted is more to the point.
+            if reason is not None and hasattr(reason, "add_note"):
+                reason.add_note(f"aborting the transaction: {second}")
 
 
 def raise_failures(failures: Sequence[tuple[str, int, int, str, int]]) -> None:
