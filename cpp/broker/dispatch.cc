@@ -57,6 +57,7 @@
 #include "wire/offset_for_leader_epoch.h"
 #include "wire/produce.h"
 #include "wire/reader.h"
+#include "wire/remove_raft_voter.h"
 #include "wire/sync_group.h"
 #include "wire/unregister_broker.h"
 #include "wire/update_features.h"
