@@ -1,9 +1,9 @@
 """Serializers with schemas: Avro, Protobuf and JSON Schema, alone or in Confluent's wire format.
 
 Each needs a library: ``pip install pabal[avro]``, ``pabal[protobuf]`` or ``pabal[jsonschema]``.
-With a ``schema_id`` a record begins as the serializers of Confluent write it: a zero byte and the id
-of its schema. Whoever reads such records says where schemas come from, a dict or a callable; no
-registry has to run.
+With a ``schema_id`` a record begins as the serializers of Confluent write it: a zero byte and the
+id of its schema. Whoever reads such records says where schemas come from, a dict or a callable;
+no registry has to run.
 
 >>> from pabal.schemas import JsonSchemaDeserializer, JsonSchemaSerializer
 >>> order = {"type": "object", "properties": {"cups": {"type": "integer"}}}
