@@ -2,158 +2,64 @@
 
 #include <gtest/gtest.h>
 
-#include <deque>
 #include <functional>
 #include <vector>
 
 #include "record/record.h"
 #include "record/record_batch.h"
-#include "sim/machine.h"
-#include "wire/api_versions.h"
+#include "tests/unit/client/scripted_broker.h"
 #include "wire/init_producer_id.h"
-#include "wire/metadata.h"
 #include "wire/produce.h"
 
 namespace pabal::client {
 namespace {
 
-constexpr std::uint16_t port = 9092;
-
-// A broker that keeps one partition in memory, answers slowly, several requests at a time, and
-// fails as it is told. It judges sequences as Kafka does.
-class ScriptedBroker {
+// Keeps one partition in memory, and fails as it is told. It judges sequences as Kafka does.
+class PartitionInMemory final : public ScriptedBroker {
 public:
-    explicit ScriptedBroker(sim::Process* process) : process_(*process) {}
+    using ScriptedBroker::ScriptedBroker;
 
     // What happens to the n-th Produce, from 0; `none` appends.
-    std::function<ErrorCode(int number)> answer = [](int) { return ErrorCode::none; };
+    std::function<ErrorCode(int number)> outcome = [](int) { return ErrorCode::none; };
     // Whether the connection breaks after the n-th Produce was dealt with, before it is answered.
     std::function<bool(int number)> breaks = [](int) { return false; };
 
     std::vector<std::string> values;
     int produces = 0;
-    int most_waiting = 0;
     int producer_ids = 0;
 
-    void serve() {
-        auto listener = process_.ports().network.listen({"", port});
-        ASSERT_TRUE(listener.ok());
-        listener_ = std::move(*listener);
-        io::detach(accept_all(this));
-    }
-    void stop() {
-        listener_->close();
-        for (auto& stream : streams_) stream->reset();
-    }
-    bool is_idle() const { return running_ == 0; }
-
 private:
-    static io::Task<void> accept_all(ScriptedBroker* self) {
-        ++self->running_;
-        for (;;) {
-            auto accepted = co_await self->listener_->accept();
-            if (!accepted.ok()) break;
-            self->streams_.push_back(std::move(*accepted));
-            io::detach(read_all(self, self->streams_.back().get()));
-        }
-        --self->running_;
-    }
-    static io::Task<void> read_all(ScriptedBroker* self, io::Stream* stream) {
-        ++self->running_;
-        std::string input;
-        std::vector<std::uint8_t> buffer(65536);
-        bool open = true;
-        while (open) {
-            auto readable = co_await stream->readable(Instant::never());
-            if (!readable.ok()) break;
-            const auto read = stream->read_some({buffer.data(), buffer.size()});
-            if (!read.ok() || read->end_of_stream) break;
-            input.append(reinterpret_cast<const char*>(buffer.data()), read->count);
-            std::deque<Bytes> frames;
-            while (input.size() >= 4) {
-                std::uint32_t size = 0;
-                for (int i = 0; i < 4; ++i) size = size << 8 | static_cast<std::uint8_t>(input[i]);
-                if (input.size() < 4 + size) break;
-                frames.push_back(Bytes::copy_of(std::string_view(input).substr(4, size)));
-                input.erase(0, 4 + size);
-            }
-            self->most_waiting = std::max(self->most_waiting, static_cast<int>(frames.size()));
-            // What came together is answered together, later.
-            io::Sleep pause(self->process_.clock(),
-                            self->process_.clock().now() + Duration::milliseconds(3));
-            co_await pause;
-            Rope out;
-            while (!frames.empty() && open) {
-                auto reply = self->reply_to(frames.front());
-                frames.pop_front();
-                open = reply.has_value();
-                if (open) out.append(std::move(*reply));
-            }
-            if (!open) {
-                stream->reset();
-                break;
-            }
-            auto written = co_await stream->write(std::move(out), Instant::never());
-            if (!written.ok()) break;
-        }
-        --self->running_;
+    std::vector<Served> served() const override {
+        return {{wire::MetadataRequest::api_key, 3, 12},
+                {wire::ProduceRequest::api_key, 3, 12},
+                {wire::InitProducerIdRequest::api_key, 3, 4}};
     }
 
-    std::optional<Rope> reply_to(const Bytes& frame) {
-        wire::Reader reader(frame);
-        wire::RequestHeader header;
-        EXPECT_TRUE(wire::decode_request_header(reader, header).ok());
-        const auto api = static_cast<wire::ApiKey>(header.request_api_key);
-        const int version = header.request_api_version;
-        wire::Writer writer;
-        wire::begin_response(writer, *wire::find_api(api), version, header.correlation_id);
-        if (api == wire::ApiVersionsRequest::api_key) {
-            wire::ApiVersionsResponse response;
-            const std::pair<wire::ApiKey, int> served[] = {
-                {wire::ApiVersionsRequest::api_key, 3},
-                {wire::MetadataRequest::api_key, 12},
-                {wire::ProduceRequest::api_key, 12},
-                {wire::InitProducerIdRequest::api_key, 4}};
-            for (const auto& [key, latest] : served) {
-                auto& one = response.api_keys.emplace_back();
-                one.api_key = static_cast<std::int16_t>(key);
-                one.min_version = 3;
-                one.max_version = static_cast<std::int16_t>(latest);
-            }
-            encode(writer, response, version);
-        } else if (api == wire::MetadataRequest::api_key) {
-            wire::MetadataResponse response;
-            auto& broker = response.brokers.emplace_back();
-            broker.node_id = BrokerId(0);
-            broker.host = "broker";
-            broker.port = port;
-            auto& topic = response.topics.emplace_back();
-            topic.name = "orders";
-            auto& partition = topic.partitions.emplace_back();
-            partition.leader_id = BrokerId(0);
-            partition.leader_epoch = LeaderEpoch(1);
-            encode(writer, response, version);
+    bool answer(wire::ApiKey api, int version, wire::Reader* reader,
+                wire::Writer* writer) override {
+        if (api == wire::MetadataRequest::api_key) {
+            encode(*writer, itself(1), version);
         } else if (api == wire::InitProducerIdRequest::api_key) {
             wire::InitProducerIdResponse response;
             response.producer_id = ProducerId(70 + producer_ids++);
-            encode(writer, response, version);
+            encode(*writer, response, version);
         } else {
             wire::ProduceRequest request;
-            EXPECT_TRUE(decode(reader, request, version).ok());
+            EXPECT_TRUE(decode(*reader, request, version).ok());
             const int number = produces++;
             wire::ProduceResponse response;
             auto& topic = response.responses.emplace_back();
             topic.name = request.topic_data[0].name;
             auto& partition = topic.partition_responses.emplace_back();
-            partition.error_code = answer(number);
+            partition.error_code = outcome(number);
             if (partition.error_code == ErrorCode::none) {
                 partition.error_code =
                     append(*request.topic_data[0].partition_data[0].records->flatten(), &partition);
             }
-            if (breaks(number)) return std::nullopt;
-            encode(writer, response, version);
+            if (breaks(number)) return false;
+            encode(*writer, response, version);
         }
-        return writer.take();
+        return true;
     }
 
     ErrorCode append(const Bytes& bytes,
@@ -183,10 +89,6 @@ private:
         return ErrorCode::none;
     }
 
-    sim::Process& process_;
-    std::unique_ptr<io::Listener> listener_;
-    std::vector<std::unique_ptr<io::Stream>> streams_;
-    int running_ = 0;
     ProducerId producer_id_ = no_producer_id;
     ProducerEpoch epoch_ = no_producer_epoch;
     std::int32_t next_sequence_ = 0;
@@ -196,7 +98,7 @@ class ProducerTest : public testing::Test {
 protected:
     explicit ProducerTest(std::uint64_t seed = 1) : scheduler(seed) {
         broker.serve();
-        options.brokers.bootstrap = {{"broker", port}};
+        options.brokers.bootstrap = {{"broker", ScriptedBroker::port}};
     }
     ~ProducerTest() override {
         bool stopped = false;
@@ -264,7 +166,7 @@ protected:
     sim::Machine client_machine{scheduler, network, "client", 1 << 20, sim::Skew()};
     std::unique_ptr<sim::Process> broker_process = broker_machine.boot();
     std::unique_ptr<sim::Process> client = client_machine.boot();
-    ScriptedBroker broker{broker_process.get()};
+    PartitionInMemory broker{broker_process.get()};
     Producer::Options options;
     std::shared_ptr<RecordAccumulator> accumulator;
     std::unique_ptr<Producer> producer;
@@ -286,7 +188,7 @@ TEST_F(ProducerTest, SeveralRequestsAreUnderWay) {
 }
 
 TEST_F(ProducerTest, TheOrderSurvivesErrorsThatPass) {
-    broker.answer = [](int number) {
+    broker.outcome = [](int number) {
         if (number % 7 == 2) return ErrorCode::not_leader_or_follower;
         if (number % 11 == 5) return ErrorCode::not_enough_replicas;
         return ErrorCode::none;
@@ -308,7 +210,7 @@ TEST_F(ProducerTest, ALostAnswerMakesNoDuplicate) {
 }
 
 TEST_F(ProducerTest, ABatchThatIsRefusedForGoodDoesNotHoldUpTheOthers) {
-    broker.answer = [](int number) {
+    broker.outcome = [](int number) {
         return number == 4 ? ErrorCode::message_too_large : ErrorCode::none;
     };
     start();
@@ -323,7 +225,7 @@ TEST_F(ProducerTest, ABatchThatIsRefusedForGoodDoesNotHoldUpTheOthers) {
 
 TEST_F(ProducerTest, WhatIsNotDeliveredInTimeFailsAndTheRestGoesOn) {
     bool refusing = true;
-    broker.answer = [&](int) {
+    broker.outcome = [&](int) {
         return refusing ? ErrorCode::not_enough_replicas : ErrorCode::none;
     };
     options.delivery_timeout = Duration::seconds(3);
@@ -342,7 +244,7 @@ TEST_F(ProducerTest, WhatIsNotDeliveredInTimeFailsAndTheRestGoesOn) {
 }
 
 TEST_F(ProducerTest, AProducerThatWasForgottenBeginsAnew) {
-    broker.answer = [](int number) {
+    broker.outcome = [](int number) {
         return number == 6 ? ErrorCode::unknown_producer_id : ErrorCode::none;
     };
     start();
@@ -358,7 +260,7 @@ protected:
 
 TEST_P(ProducerSeedTest, EachRecordArrivesOnceInItsPlaceWhateverPasses) {
     Prng random(GetParam());
-    broker.answer = [&](int) {
+    broker.outcome = [&](int) {
         const ErrorCode codes[] = {ErrorCode::not_leader_or_follower, ErrorCode::request_timed_out,
                                    ErrorCode::not_enough_replicas,
                                    ErrorCode::unknown_topic_or_partition};
