@@ -434,6 +434,7 @@ def test_a_batch_with_a_wrong_byte_is_refused_or_stored_unharmed(server: Server)
                     "corrupt_message",
                     "invalid_record",
                     "unsupported_for_message_format",
+                    "transactional_id_authorization_failed",  # The bit that makes it transactional.
                 ), answer
         assert values(fetch(wire, "target"))[-stored:] == [b"value"] * stored
     server.check()
@@ -479,6 +480,7 @@ def test_a_batch_that_lies_under_a_right_checksum_is_refused(server: Server) -> 
                 "invalid_record",
                 "corrupt_message",
                 "unsupported_compression_type",
+                "transactional_id_authorization_failed",
             ), (what, answer)
         assert values(fetch(wire, "target")) == before
     server.check()

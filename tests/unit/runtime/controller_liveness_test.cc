@@ -1,6 +1,7 @@
 // Brokers that die, fall silent, or come back, as the active controller sees them.
 #include <gtest/gtest.h>
 
+#include "metadata/features.h"
 #include "runtime/controller.h"
 #include "tests/unit/runtime/metadata_world.h"
 #include "wire/alter_partition.h"
@@ -32,8 +33,9 @@ public:
         request.cluster_id = "the-cluster";
         request.incarnation_id = uuid(incarnation);
         request.listeners.push_back({"PLAINTEXT", "localhost", port, 0});
-        request.features.push_back({"metadata.version", 7, 30});
-        request.features.push_back({"group.version", 0, 1});
+        for (const metadata::SupportedFeature& feature : metadata::supported_features())
+            request.features.push_back(
+                {std::string(feature.name), feature.versions.min, feature.versions.max});
         request.log_dirs.emplace_back(uuid(200));
         return run<wire::BrokerRegistrationResponse>(
             [&] { return controller().answer(request, 4, CallContext()); });
