@@ -37,8 +37,12 @@ ErrorCode judge(const Asked& asked, const Replicas& isr, BrokerId leader,
     if (asked.leader_recovery_state == recovering_state &&
         (isr.size() > 1 || !partition.leader_recovering))
         return ErrorCode::invalid_request;
+    // Whoever is in sync already may stay until it is known to be gone.
+    const Electable electable{image};
     for (BrokerId replica : isr)
-        if (!is_active(image, replica)) return ErrorCode::ineligible_replica;
+        if (!is_active(image, replica) ||
+            (!contains(partition.isr, replica) && !electable(partition, replica)))
+            return ErrorCode::ineligible_replica;
     for (const auto& state : asked.new_isr_with_epochs) {
         const BrokerImage* broker = image.broker(state.broker_id);
         if (state.broker_epoch.value() != -1 && broker && broker->epoch != state.broker_epoch)

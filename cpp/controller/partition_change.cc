@@ -18,16 +18,9 @@ bool is_word(DirectoryId directory) {
     return std::all_of(bytes.begin(), bytes.end() - 1, [](std::uint8_t byte) { return byte == 0; });
 }
 
-bool has_its_directory(const PartitionImage& partition, BrokerId replica,
-                       const BrokerImage& broker) {
+std::size_t place_of(const PartitionImage& partition, BrokerId replica) {
     const auto place = std::find(partition.replicas.begin(), partition.replicas.end(), replica);
-    const auto index = static_cast<std::size_t>(place - partition.replicas.begin());
-    if (index >= partition.directories.size()) return true;
-    const DirectoryId directory = partition.directories[index];
-    if (is_word(directory)) return directory.value().bytes[15] != 1;
-    return broker.directories.empty() ||
-           std::find(broker.directories.begin(), broker.directories.end(), directory) !=
-               broker.directories.end();
+    return static_cast<std::size_t>(place - partition.replicas.begin());
 }
 
 bool contains_all(const Replicas& replicas, const Replicas& others) {
@@ -36,6 +29,14 @@ bool contains_all(const Replicas& replicas, const Replicas& others) {
 }
 
 }  // namespace
+
+bool has_online(const BrokerImage& broker, DirectoryId directory) {
+    constexpr std::uint8_t lost = 1;
+    if (is_word(directory)) return directory.value().bytes.back() != lost;
+    return broker.directories.empty() ||
+           std::find(broker.directories.begin(), broker.directories.end(), directory) !=
+               broker.directories.end();
+}
 
 bool contains(const Replicas& replicas, BrokerId broker) {
     return std::find(replicas.begin(), replicas.end(), broker) != replicas.end();
@@ -63,7 +64,11 @@ bool Electable::operator()(const PartitionImage& partition, BrokerId replica) co
     if (replica == no_broker || replica == leaving) return false;
     if (replica != coming && !is_active(image, replica)) return false;
     const BrokerImage* broker = image.broker(replica);
-    return broker && has_its_directory(partition, replica, *broker);
+    if (!broker) return false;
+    if (replica == moved) return has_online(*broker, moved_to);
+    const std::size_t place = place_of(partition, replica);
+    return place >= partition.directories.size() ||
+           has_online(*broker, partition.directories[place]);
 }
 
 PartitionChange::PartitionChange(const Electable& electable, const metadata::BrokerConfig* config,
@@ -77,6 +82,7 @@ PartitionChange::PartitionChange(const Electable& electable, const metadata::Bro
     replicas = partition_.replicas;
     removing = partition_.removing;
     adding = partition_.adding;
+    directories = partition_.directories;
     recovering = partition_.leader_recovering;
     eligible_ = partition_.eligible_leader_replicas;
 }
@@ -154,19 +160,18 @@ std::optional<wire::PartitionChangeRecord> PartitionChange::build(Prng* random) 
     differ(eligible_, partition_.eligible_leader_replicas, record.eligible_leader_replicas);
     differ(removing, partition_.removing, record.removing_replicas);
     differ(adding, partition_.adding, record.adding_replicas);
+    differ(directories, partition_.directories, record.directories);
     if (replicas != partition_.replicas) {
         record.replicas = replicas;
         changes = true;
-        auto& directories = record.directories.emplace();
+        auto& placed = record.directories.emplace();
         for (BrokerId replica : replicas) {
-            const auto known =
-                std::find(partition_.replicas.begin(), partition_.replicas.end(), replica);
-            if (known != partition_.replicas.end()) {
-                directories.push_back(partition_.directories[static_cast<std::size_t>(
-                    known - partition_.replicas.begin())]);
+            const std::size_t place = place_of(partition_, replica);
+            if (place < directories.size()) {
+                placed.push_back(directories[place]);
             } else {
                 ASSERT(random, "whoever adds a replica brings chance along");
-                directories.push_back(place_directory(electable_.image, replica, *random));
+                placed.push_back(place_directory(electable_.image, replica, *random));
             }
         }
     }

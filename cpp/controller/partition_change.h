@@ -17,6 +17,7 @@
 namespace pabal::metadata {
 class BrokerConfig;
 class ClusterImage;
+struct BrokerImage;
 struct PartitionImage;
 struct TopicImage;
 }  // namespace pabal::metadata
@@ -29,6 +30,9 @@ struct Electable {
     const metadata::ClusterImage& image;
     BrokerId leaving = no_broker;
     BrokerId coming = no_broker;
+    // The replica that this broker holds lies in another directory than the image says.
+    BrokerId moved = no_broker;
+    DirectoryId moved_to{};
 
     // The replica's broker is active, and the directory that holds the replica is not lost.
     bool operator()(const metadata::PartitionImage& partition, BrokerId replica) const;
@@ -51,6 +55,7 @@ public:
     Replicas replicas;
     Replicas removing;
     Replicas adding;
+    std::vector<DirectoryId> directories;  // Of the replicas that there are now, in their order.
     bool recovering;
     Election election = Election::when_needed;
     bool unclean = false;  // Allowed whatever the settings say (ElectLeaders).
@@ -75,6 +80,8 @@ private:
     Replicas eligible_;  // KIP-966: of a cluster that Kafka ran; may lead when nobody is in sync.
 };
 
+// The broker has this directory and can use it, or it is one of Kafka's words for "not known".
+bool has_online(const metadata::BrokerImage& broker, DirectoryId directory);
 bool contains(const Replicas& replicas, BrokerId broker);
 Replicas without(const Replicas& replicas, BrokerId broker);
 Replicas without(const Replicas& replicas, const Replicas& others);

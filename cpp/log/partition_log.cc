@@ -5,6 +5,7 @@
 
 #include "base/probe.h"
 #include "io/disk.h"
+#include "io/disk_error.h"
 #include "log/batch_scanner.h"
 #include "log/file_name.h"
 #include "log/partition_log_state.h"
@@ -16,7 +17,8 @@
 
 namespace pabal::log {
 
-Error storage_error(const IoError& error) {
+Error PartitionLog::State::storage_error(const IoError& error) const {
+    if (io::is_disk_failure(error)) disk_failure = error.message;
     return Error{ErrorCode::kafka_storage_error, error.message};
 }
 
@@ -145,9 +147,9 @@ Result<AppendedBatch> PartitionLog::append(const record::ValidatedBatch& batch, 
     {
         auto must =
             log.active().must_roll(size, last, batch.max_timestamp.milliseconds, log.config, now);
-        if (!must.ok()) return storage_error(must.error());
+        if (!must.ok()) return log.storage_error(must.error());
         if (*must) {
-            if (auto status = log.roll(now); !status.ok()) return storage_error(status.error());
+            if (auto status = log.roll(now); !status.ok()) return log.storage_error(status.error());
             rolled = true;
         }
     }
@@ -157,7 +159,7 @@ Result<AppendedBatch> PartitionLog::append(const record::ValidatedBatch& batch, 
     const ByteView pieces[] = {prefix, batch.bytes.view().subspan(prefix.size())};
     if (auto status = segment.write(pieces, size); !status.ok()) {
         if (!segment.usable()) log.offline_reason = status.error().message;
-        return storage_error(status.error());
+        return log.storage_error(status.error());
     }
     const BatchPlace place{base, last, batch.max_timestamp.milliseconds, segment.size(), size};
     if (place.position == 0) log.new_names = true;
@@ -166,7 +168,7 @@ Result<AppendedBatch> PartitionLog::append(const record::ValidatedBatch& batch, 
     log.unflushed_records += batch.record_count;
     if (auto status = log.account(place, epoch, producer); !status.ok()) {
         log.offline_reason = status.error().message;
-        return storage_error(status.error());
+        return log.storage_error(status.error());
     }
     if (written) {
         written->push_back({segment.base(), place.position, base, last + 1, Bytes::copy_of(prefix),
@@ -219,7 +221,7 @@ Result<Offset> PartitionLog::append_as_follower(const Bytes& batches, WallTime n
         };
         std::int64_t bytes = static_cast<std::int64_t>(pieces[first].batch.size());
         auto must = fits(pieces[first], bytes);
-        if (!must.ok()) return storage_error(must.error());
+        if (!must.ok()) return log.storage_error(must.error());
         if (*must) {
             // The new segment may begin above the log's end, where compaction left a gap.
             const Offset end = log.log_end;
@@ -227,7 +229,7 @@ Result<Offset> PartitionLog::append_as_follower(const Bytes& batches, WallTime n
             auto status = log.roll(now);
             if (!status.ok()) {
                 log.log_end = end;
-                return storage_error(status.error());
+                return log.storage_error(status.error());
             }
         }
         std::size_t last = first + 1;
@@ -235,7 +237,7 @@ Result<Offset> PartitionLog::append_as_follower(const Bytes& batches, WallTime n
             const std::int64_t more = static_cast<std::int64_t>(pieces[last].batch.size());
             if (log.active().size() + bytes + more > log.config.segment_bytes) break;
             must = fits(pieces[last], bytes + more);
-            if (!must.ok()) return storage_error(must.error());
+            if (!must.ok()) return log.storage_error(must.error());
             if (*must) break;
             bytes += more;
         }
@@ -245,7 +247,7 @@ Result<Offset> PartitionLog::append_as_follower(const Bytes& batches, WallTime n
             batches.view().subspan(pieces[first].position, static_cast<std::size_t>(bytes));
         if (auto status = segment.write({&piece, 1}, bytes); !status.ok()) {
             if (!segment.usable()) log.offline_reason = status.error().message;
-            return storage_error(status.error());
+            return log.storage_error(status.error());
         }
         if (segment.size() == 0) log.new_names = true;
         log.unflushed_bytes += bytes;
@@ -264,7 +266,7 @@ Result<Offset> PartitionLog::append_as_follower(const Bytes& batches, WallTime n
             const auto producer = producer_batch_of(batch);
             if (auto status = log.account(place, batch.leader_epoch(), producer); !status.ok()) {
                 log.offline_reason = status.error().message;
-                return storage_error(status.error());
+                return log.storage_error(status.error());
             }
         }
     }
@@ -287,14 +289,14 @@ Result<ReadResult> PartitionLog::read(Offset from, Offset bound, std::int32_t ma
         const Segment& segment = *log.segments[index];
         if (segment.base() >= bound) break;
         const auto found = segment.find(from);
-        if (!found.ok()) return storage_error(found.error());
+        if (!found.ok()) return log.storage_error(found.error());
         if (!*found) continue;  // What this segment held there was compacted away.
         const BatchPlace& place = **found;
 
         std::int64_t end = segment.size();
         if (bound < log.end_of_segment(index)) {
             const auto position = segment.position_of(bound);
-            if (!position.ok()) return storage_error(position.error());
+            if (!position.ok()) return log.storage_error(position.error());
             end = *position;
         }
         if (end <= place.position) break;
@@ -303,7 +305,7 @@ Result<ReadResult> PartitionLog::read(Offset from, Offset bound, std::int32_t ma
             result.first_batch_larger_than_limit = place.size > wanted;
             if (!result.first_batch_larger_than_limit) {
                 const auto boundary = segment.boundary_at_or_below(place.position + wanted);
-                if (!boundary.ok()) return storage_error(boundary.error());
+                if (!boundary.ok()) return log.storage_error(boundary.error());
                 end = *boundary;
             } else if (at_least_one) {
                 end = place.position + place.size;
@@ -312,7 +314,7 @@ Result<ReadResult> PartitionLog::read(Offset from, Offset bound, std::int32_t ma
             }
         }
         const auto file = segment.file();
-        if (!file.ok()) return storage_error(file.error());
+        if (!file.ok()) return log.storage_error(file.error());
         result.records.append((*file)->range(static_cast<std::uint64_t>(place.position),
                                              static_cast<std::uint32_t>(end - place.position)));
         break;
@@ -333,7 +335,7 @@ Result<std::vector<AbortedTransaction>> PartitionLog::aborted_transactions(Offse
         const Segment& segment = *state_->segments[i];
         if (!segment.has_transactions()) continue;
         const auto entries = segment.transactions().read_all();
-        if (!entries.ok()) return storage_error(entries.error());
+        if (!entries.ok()) return state_->storage_error(entries.error());
         for (const auto& entry : *entries) {
             if (entry.last_offset >= from && entry.first_offset < upper) {
                 aborted.push_back({entry.producer, entry.first_offset});
@@ -378,6 +380,10 @@ std::string PartitionLog::file_of(Offset offset) const {
 const std::optional<LogRepair>& PartitionLog::repair() const {
     return state_->repair;
 }
+const std::string& PartitionLog::disk_failure() const {
+    return state_->disk_failure;
+}
+
 bool PartitionLog::usable() const {
     return state_->offline_reason.empty();
 }

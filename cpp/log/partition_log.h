@@ -285,6 +285,8 @@ public:
     const LogConfig& config() const;
     // False once a failed write could not be taken back: only opening it again helps.
     bool usable() const;
+    // Why the disk failed under a read or write (io::is_disk_failure); empty if it did not.
+    const std::string& disk_failure() const;
     std::optional<LeaderEpoch> latest_epoch() const;
     // KIP-101/320: the largest known epoch at or below `epoch`, and where it ends.
     struct EpochEnd {

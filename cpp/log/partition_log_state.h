@@ -50,7 +50,8 @@ struct PartitionLog::State {
     std::unique_ptr<ProducerState> producers;  // Made by the first batch with a producer id.
     std::vector<Offset> snapshots;             // Producer snapshots on disk, ascending.
     std::vector<DeletedFile> deleted;
-    std::string offline_reason;  // Not empty: nothing is served any more.
+    std::string offline_reason;        // Not empty: nothing is served any more.
+    mutable std::string disk_failure;  // Reads learn of it, too.
     std::optional<LogRepair> repair;
 
     Segment& active() { return *segments.back(); }
@@ -79,6 +80,9 @@ struct PartitionLog::State {
     // Takes the producers' part of the batches in [from, log end).
     IoStatus replay_producers(Offset from, Offset index_from);
 
+    // The disk's refusal as the client reads it; a failure of the disk is remembered.
+    Error storage_error(const IoError& error) const;
+
     LogStanding current_standing() const;
     // Deletes the oldest segments; their files stay as `.deleted` for a while.
     IoStatus delete_segments(std::size_t count, WallTime now);
@@ -88,8 +92,5 @@ struct PartitionLog::State {
 // The producer's part of a whole batch; its `producer` is none if the batch has none, and only
 // commit and abort markers count among control batches.
 ProducerBatch producer_batch_of(const record::RecordBatchView& whole);
-
-// The disk's refusal as the client reads it.
-Error storage_error(const IoError& error);
 
 }  // namespace pabal::log

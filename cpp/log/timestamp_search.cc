@@ -20,6 +20,7 @@ struct Search {
     Offset first;            // Records below do not count.
     Offset bound;            // Nor at or above.
     record::Codecs codecs;
+    const PartitionLog::State& log;
 };
 
 using Found = std::optional<TimestampAndOffset>;
@@ -64,11 +65,11 @@ Error no_batch(const io::File& file, const BatchScanner& scanner) {
 // The first record of the segment that counts, among the batches from `position` on.
 Result<Found> search_segment(const Segment& segment, std::int64_t position, Search& search) {
     const auto file = segment.file();
-    if (!file.ok()) return storage_error(file.error());
+    if (!file.ok()) return search.log.storage_error(file.error());
     BatchScanner scanner(**file, position, segment.size());
     while (true) {
         const auto found = scanner.next();
-        if (!found.ok()) return storage_error(found.error());
+        if (!found.ok()) return search.log.storage_error(found.error());
         if (!*found) break;
         const auto& batch = scanner.batch();
         if (batch.base_offset() >= search.bound) return Found();
@@ -77,7 +78,7 @@ Result<Found> search_segment(const Segment& segment, std::int64_t position, Sear
             continue;
         }
         const auto whole = scanner.whole();
-        if (!whole.ok()) return storage_error(whole.error());
+        if (!whole.ok()) return search.log.storage_error(whole.error());
         PABAL_TRY_ASSIGN(const auto record, search_batch(*whole, search));
         if (record) return record;
     }
@@ -89,11 +90,11 @@ Result<Found> search_segment(const Segment& segment, std::int64_t position, Sear
 // larger. Reads all batches, and the records of those that may hold it.
 Status search_largest(const Segment& segment, Search& search, Found& best) {
     const auto file = segment.file();
-    if (!file.ok()) return storage_error(file.error());
+    if (!file.ok()) return search.log.storage_error(file.error());
     BatchScanner scanner(**file, 0, segment.size());
     while (true) {
         const auto found = scanner.next();
-        if (!found.ok()) return storage_error(found.error());
+        if (!found.ok()) return search.log.storage_error(found.error());
         if (!*found) break;
         const std::int64_t known = best ? best->timestamp.milliseconds : -1;
         if (scanner.batch().base_offset() >= search.bound) return {};
@@ -102,7 +103,7 @@ Status search_largest(const Segment& segment, Search& search, Found& best) {
             continue;
         }
         const auto whole = scanner.whole();
-        if (!whole.ok()) return storage_error(whole.error());
+        if (!whole.ok()) return search.log.storage_error(whole.error());
         PABAL_TRY(for_each_record(*whole, search, [&](const record::RecordView& record) {
             if (record.timestamp.milliseconds > (best ? best->timestamp.milliseconds : -1)) {
                 best = TimestampAndOffset{record.timestamp, record.offset, whole->leader_epoch()};
@@ -119,15 +120,15 @@ Status search_largest(const Segment& segment, Search& search, Found& best) {
 Result<std::optional<TimestampAndOffset>> PartitionLog::find_timestamp(WallTime timestamp,
                                                                        Offset bound) const {
     const State& log = *state_;
-    Search search{timestamp.milliseconds, log.log_start, std::min(bound, log.log_end), {}};
+    Search search{timestamp.milliseconds, log.log_start, std::min(bound, log.log_end), {}, log};
     for (std::size_t i = log.segment_of(log.log_start); i < log.segments.size(); ++i) {
         const Segment& segment = *log.segments[i];
         if (segment.base() >= search.bound) break;
         const auto largest = segment.max_timestamp();
-        if (!largest.ok()) return storage_error(largest.error());
+        if (!largest.ok()) return log.storage_error(largest.error());
         if (largest->timestamp < search.timestamp) continue;
         const auto position = segment.position_before_timestamp(search.timestamp);
-        if (!position.ok()) return storage_error(position.error());
+        if (!position.ok()) return log.storage_error(position.error());
         PABAL_TRY_ASSIGN(const auto found, search_segment(segment, *position, search));
         if (found) return found;
     }
@@ -142,11 +143,11 @@ Result<std::optional<TimestampAndOffset>> PartitionLog::find_max_timestamp(Offse
         const Segment& segment = *log.segments[i];
         if (segment.base() >= bound) break;
         const auto largest = segment.max_timestamp();
-        if (!largest.ok()) return storage_error(largest.error());
+        if (!largest.ok()) return log.storage_error(largest.error());
         if (largest->timestamp <= (best ? best->timestamp.milliseconds : -1)) continue;
         const auto position = segment.position_before_timestamp(largest->timestamp);
-        if (!position.ok()) return storage_error(position.error());
-        Search search{largest->timestamp, log.log_start, bound, {}};
+        if (!position.ok()) return log.storage_error(position.error());
+        Search search{largest->timestamp, log.log_start, bound, {}, log};
         PABAL_TRY_ASSIGN(const auto found, search_segment(segment, *position, search));
         if (found) {
             best = found;

@@ -1,8 +1,10 @@
 #include "node/log_directories.h"
 
 #include <algorithm>
+#include <cerrno>
 #include <optional>
 
+#include "io/disk_error.h"
 #include "metadata/meta_properties.h"
 #include "metadata/snapshot.h"
 #include "node/node.h"
@@ -41,7 +43,13 @@ struct Claimed {
     std::string path;
     std::optional<MetaProperties> properties;  // Nothing: empty, to be formatted.
     std::unique_ptr<io::DirectoryLock> lock;
+    std::string failure;  // Not empty: the disk refuses, for this reason.
 };
+
+// Another process may hold the lock: then that is what has to be told.
+bool is_taken(const IoError& error) {
+    return error.errno_value == EAGAIN || error.errno_value == EWOULDBLOCK;
+}
 
 std::string parent_of(const std::string& path) {
     const auto last = path.find_last_not_of('/');
@@ -64,21 +72,29 @@ IoStatus make_durable_directories(io::Disk& disk, const std::string& path) {
     return {};
 }
 
-Result<Claimed> claim(io::Disk& disk, const std::string& path, const NodeOptions& options) {
+// `expendable`: the node can go on without this directory, if the disk refuses.
+Result<Claimed> claim(io::Disk& disk, const std::string& path, const NodeOptions& options,
+                      bool expendable) {
     Claimed claimed;
     claimed.path = path;
+    const auto refuse = [&](const IoError& error) -> Result<Claimed> {
+        if (!expendable || !io::is_disk_failure(error) || is_taken(error))
+            return failed(path, error);
+        claimed.failure = error.message;
+        return std::move(claimed);
+    };
     auto made = make_durable_directories(disk, path);
-    if (!made.ok()) return failed(path, made.error());
+    if (!made.ok()) return refuse(made.error());
     auto lock = disk.lock(path + "/.lock");
-    if (!lock.ok()) return failed(path, lock.error());
+    if (!lock.ok()) return refuse(lock.error());
     claimed.lock = std::move(*lock);
 
     std::string file = path + "/" + std::string(metadata::meta_properties_file);
     auto exists = disk.exists(file);
-    if (!exists.ok()) return failed(path, exists.error());
+    if (!exists.ok()) return refuse(exists.error());
     if (*exists) {
         auto text = io::read_file(disk, file, 64 << 10);
-        if (!text.ok()) return failed(path, text.error());
+        if (!text.ok()) return refuse(text.error());
         auto parsed = MetaProperties::parse(*text);
         if (!parsed.ok()) {
             return refused(ErrorCode::invalid_config, path,
@@ -88,7 +104,7 @@ Result<Claimed> claim(io::Disk& disk, const std::string& path, const NodeOptions
         return claimed;
     }
     auto entries = disk.list(path);
-    if (!entries.ok()) return failed(path, entries.error());
+    if (!entries.ok()) return refuse(entries.error());
     for (const io::DirectoryEntry& entry : *entries) {
         if (is_innocent(entry.name)) continue;
         if (entry.name == metadata_log && holds_first_voters_alone(disk, path)) continue;
@@ -242,7 +258,8 @@ Result<LogDirectories> claim_log_directories(io::Disk& disk, const metadata::Bro
     std::string said_by = "the cluster id that was asked for";
     std::vector<DirectoryId> ids;
     for (const std::string& path : paths) {
-        PABAL_TRY_ASSIGN(Claimed claimed, claim(disk, path, options));
+        const bool expendable = paths.size() > 1 && path != metadata_path;
+        PABAL_TRY_ASSIGN(Claimed claimed, claim(disk, path, options, expendable));
         if (claimed.properties) {
             const MetaProperties& properties = *claimed.properties;
             if (cluster_id && properties.cluster_id != *cluster_id) {
@@ -279,6 +296,12 @@ Result<LogDirectories> claim_log_directories(io::Disk& disk, const metadata::Bro
     LogDirectories result;
     result.cluster_id = cluster_id ? *cluster_id : Uuid::random(random).text();
     for (Claimed& claimed : all) {
+        if (!claimed.failure.empty()) {
+            result.directories.emplace_back();
+            result.directories.back().path = claimed.path;
+            result.directories.back().failure = claimed.failure;
+            continue;
+        }
         bool unnamed = claimed.properties && claimed.properties->directory_id.value().is_zero();
         if (!claimed.properties || unnamed) {
             MetaProperties properties;

@@ -18,12 +18,13 @@
 #include "runtime/controller.h"
 #include "runtime/controller_link.h"
 #include "runtime/controller_registration.h"
+#include "runtime/directory_assignments.h"
 #include "runtime/fetchers.h"
 #include "runtime/group_coordinator.h"
 #include "runtime/isr_changes.h"
 #include "runtime/partitions.h"
-
 #include "runtime/transaction_coordinator.h"
+
 namespace pabal::node {
 namespace {
 
@@ -114,11 +115,12 @@ struct Node::Parts {
     std::unique_ptr<runtime::IsrChanges> isr_changes;
     std::unique_ptr<runtime::ControllerRegistration> controller_registration;
     std::unique_ptr<runtime::BrokerLifecycle> lifecycle;
+    std::unique_ptr<runtime::DirectoryAssignments> assignments;
     std::unique_ptr<broker::FetchSessions> fetch_sessions;
     std::unique_ptr<broker::ProducerIds> producer_ids;
+    std::unique_ptr<runtime::TransactionCoordinator> transactions;
     std::unique_ptr<broker::TopicCreation> topic_creation;
     std::unique_ptr<broker::Successions> successions;
-    std::unique_ptr<runtime::TransactionCoordinator> transactions;
     std::unique_ptr<broker::Context> context;
     std::unique_ptr<broker::Dispatch> dispatch;
     std::unique_ptr<broker::Connections> connections;
@@ -232,8 +234,13 @@ io::Task<Status> Node::Parts::start() {
         &ports, config.metadata_log_directory() + std::string(store_directory));
     runtime::Partitions::Options partition_options;
     partition_options.log_directories = directories.directories;
-    partition_options.directory_failed = [this](DirectoryId directory) {
+    partition_options.directory_failed = [this](DirectoryId directory, const std::string& why) {
+        // Without the metadata log a node knows nothing.
+        if (directory == directories.metadata_directory) return failed(why);
         if (lifecycle) lifecycle->directory_failed(directory);
+    };
+    partition_options.placed = [this](TopicPartition partition, DirectoryId directory) {
+        assignments->tell(partition, directory);
     };
     partition_options.all_directories_failed = [this](std::string why) { failed(why); };
     partitions = std::make_unique<runtime::Partitions>(&ports, &config, store.get(), &log,
@@ -342,11 +349,16 @@ void Node::Parts::make_broker(runtime::ControllerOptions controller_options,
     lifecycle = std::make_unique<runtime::BrokerLifecycle>(&ports.clock, &config, controller.get(),
                                                            link.get(), publisher.get(), &log,
                                                            std::move(broker_options));
+    assignments = std::make_unique<runtime::DirectoryAssignments>(
+        &ports.clock, config.node_id(), link.get(), &log, [this] { return lifecycle->epoch(); });
     fetch_sessions = std::make_unique<broker::FetchSessions>(
         static_cast<std::size_t>(config.integer("max.incremental.fetch.session.cache.slots")),
         ports.random.fork("fetch sessions"));
     producer_ids = std::make_unique<broker::ProducerIds>(&ports.clock, link.get(), config.node_id(),
                                                          [this] { return lifecycle->epoch(); });
+    transactions = std::make_unique<runtime::TransactionCoordinator>(
+        &ports, &config, partitions.get(), groups.get(), peers.get(),
+        [this](Instant deadline) { return producer_ids->next(deadline); }, &log);
     topic_creation =
         std::make_unique<broker::TopicCreation>(&ports.clock, link.get(), &config, &log);
     context = std::unique_ptr<broker::Context>(new broker::Context{
@@ -356,9 +368,7 @@ void Node::Parts::make_broker(runtime::ControllerOptions controller_options,
     dispatch = std::make_unique<broker::Dispatch>(context.get());
     context->dispatch = dispatch.get();
     context->fetchers = fetchers.get();
-    transactions = std::make_unique<runtime::TransactionCoordinator>(
-        &ports, &config, partitions.get(), groups.get(), peers.get(),
-        [this](Instant deadline) { return producer_ids->next(deadline); }, &log);
+    context->transactions = transactions.get();
     context->successions = successions.get();
     connections = std::make_unique<broker::Connections>(context.get(), dispatch.get());
     // Once it is known what this broker holds clients can be answered; whoever hears that it serves
@@ -368,7 +378,6 @@ void Node::Parts::make_broker(runtime::ControllerOptions controller_options,
     });
 }
 
-    context->transactions = transactions.get();
 // Accepts the connections of other nodes, or those of clients.
 void Node::Parts::serve(bool controllers) {
     for (Bound& each : bound) {
@@ -399,6 +408,7 @@ io::Task<void> Node::Parts::end_start() {
 io::Task<void> Node::Parts::end_control() {
     if (!lifecycle) co_return;
     link->stop();
+    co_await assignments->stop();
     co_await lifecycle->stop();
     co_await controller_registration->stop();
 }
@@ -414,6 +424,7 @@ io::Task<void> Node::Parts::stop() {
     }
     if (metrics_endpoint) co_await metrics_endpoint->stop();
     // Ends the waits of members, fetches and acknowledgements, so that their replies can leave.
+    if (transactions) transactions->stop();
     if (groups) co_await groups->stop();
     // What follows other brokers and asks the controller ends before the partitions do.
     if (link) link->stop();
@@ -424,13 +435,13 @@ io::Task<void> Node::Parts::stop() {
         co_await partitions->stop(epoch);
     }
     co_await end_control();
-    if (transactions) transactions->stop();
     if (controller_started) {
         co_await controller->stop();
         co_await publisher->stop();
         co_await quorum->stop();
     }
     if (peers) co_await peers->stop();
+    if (transactions) co_await transactions->ended();
     if (connections) {
         connections->stop();
         Instant deadline = ports.clock.now() + farewell;
@@ -441,7 +452,6 @@ io::Task<void> Node::Parts::stop() {
             connections->reset();
             co_await connections->ended(Instant::never());
         }
-    if (transactions) co_await transactions->ended();
     }
     if (topic_creation) co_await topic_creation->idle();
     if (store) co_await store->close();
@@ -454,6 +464,7 @@ io::Task<void> Node::Parts::kill() {
     co_await end_start();
     if (connections) connections->reset();
     if (metrics_endpoint) co_await metrics_endpoint->stop();
+    if (transactions) transactions->stop();
     if (groups) co_await groups->stop();
     if (link) link->stop();
     if (peers) co_await peers->kill();
@@ -464,9 +475,9 @@ io::Task<void> Node::Parts::kill() {
     if (controller_started) {
         co_await controller->kill();
         co_await quorum->kill();
-    if (transactions) transactions->stop();
         co_await publisher->stop();
     }
+    if (transactions) co_await transactions->ended();
     if (connections) co_await connections->ended(Instant::never());
     if (topic_creation) co_await topic_creation->idle();
     if (store) co_await store->close();
@@ -477,7 +488,6 @@ io::Task<void> Node::Parts::kill() {
 // group before the log says that this run of it is registered, and what others did meanwhile.
 // Invariant: acked-never-lost.
 bool Node::Parts::is_member(const metadata::ClusterImage& image) const {
-    if (transactions) co_await transactions->ended();
     const auto* self = image.broker(config.node_id());
     return self && self->incarnation == incarnation;
 }
@@ -515,8 +525,10 @@ void Node::Parts::release() {
     context.reset();
     successions.reset();
     topic_creation.reset();
+    transactions.reset();
     producer_ids.reset();
     fetch_sessions.reset();
+    assignments.reset();
     lifecycle.reset();
     controller_registration.reset();
     isr_changes.reset();
@@ -525,7 +537,6 @@ void Node::Parts::release() {
     controller.reset();
     publisher.reset();
     quorum.reset();
-    transactions.reset();
     groups.reset();
     fetchers.reset();
     partitions.reset();
@@ -541,6 +552,7 @@ void Node::Parts::failed(const std::string& why) {
     if (failure_told) return;
     failure_told = true;
     log.error("this node can serve no more", {{"reason", why}});
+    if (lifecycle) lifecycle->give_up();
     if (options.on_failure) options.on_failure(why);
 }
 
@@ -562,6 +574,8 @@ void Node::Parts::refresh_metrics() {
     gauge("pabal_request_memory_bytes", "Bytes of requests that are in memory.",
           connections->budget().reserved_bytes());
     gauge("pabal_groups", "Groups that this broker coordinates.", groups->group_count());
+    gauge("pabal_transactional_ids", "Transactional ids that this broker coordinates.",
+          transactions->transactional_id_count());
     const runtime::Traffic& traffic = partitions->traffic();
     total("pabal_log_appended_bytes_total", "Bytes of record batches appended.", traffic.bytes_in);
     total("pabal_log_appended_records_total", "Records appended.", traffic.records_in);
@@ -579,7 +593,5 @@ void Node::Parts::refresh_metrics() {
           traffic.durable_acknowledgements);
     total("pabal_log_storage_errors_total", "Refusals of the disk.", traffic.storage_errors);
 }
-    gauge("pabal_transactional_ids", "Transactional ids that this broker coordinates.",
-          transactions->transactional_id_count());
 
 }  // namespace pabal::node

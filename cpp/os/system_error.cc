@@ -21,7 +21,7 @@ IoError system_error(int errno_value, std::string what) {
 }
 
 IoError killed_error(std::string_view what) {
-    return IoError{EIO, std::string(what) + ": the broker was killed"};
+    return IoError{ECANCELED, std::string(what) + ": the broker was killed"};
 }
 
 }  // namespace pabal::os

@@ -66,6 +66,14 @@ void BrokerLifecycle::published() {
 
 void BrokerLifecycle::directory_failed(DirectoryId directory) {
     failed_directories_.insert(directory);
+    failure_is_told_ = false;
+    news_ = true;
+    wake();
+}
+
+void BrokerLifecycle::give_up() {
+    want_fence_ = true;
+    failure_is_told_ = false;
     news_ = true;
     wake();
 }
@@ -150,6 +158,8 @@ io::Task<bool> BrokerLifecycle::beat() {
     request.broker_epoch = epoch_;
     request.current_metadata_offset = publisher_->image()->offset();
     request.want_shut_down = want_shut_down_;
+    request.want_fence = want_fence_;
+    const std::size_t told = failed_directories_.size();
     for (DirectoryId directory : failed_directories_) request.offline_log_dirs.push_back(directory);
     news_ = false;
     // A controller that does not answer in the time of a session has fenced this broker.
@@ -163,6 +173,8 @@ io::Task<bool> BrokerLifecycle::beat() {
         registered_ = false;
         co_return want_shut_down_;
     }
+    if (code == ErrorCode::none && told == failed_directories_.size())
+        failure_is_told_ = !want_fence_ || response->is_fenced;
     co_return code == ErrorCode::none && response->should_shut_down;
 }
 
@@ -176,7 +188,8 @@ io::Task<void> BrokerLifecycle::live() {
             }
         }
         // Where nobody else is, nobody waits for heartbeats.
-        if (!(controller_->active() && is_alone() && serves() && !want_shut_down_)) {
+        const bool nobody_listens = controller_->active() && is_alone() && serves();
+        if (!nobody_listens || want_shut_down_ || !failure_is_told_) {
             auto end = co_await beat();
             if (end) may_end_ = true;
         } else {
@@ -224,7 +237,7 @@ io::Task<void> BrokerLifecycle::shut_down(Instant deadline) {
     while (living_ && !may_end_ && !stopped_ && !is_alone() && clock_->now() < deadline) {
         const Instant now = clock_->now();
         if (link_->knows_controller()) last_known = now;
-        if (now - last_known > lonely_patience) break;
+        if (now - last_known > lonely_patience || controller_->quorum().is_lonely()) break;
         const Duration rest = std::min(shutdown_pause, deadline - now);
         co_await pause(rest);
     }

@@ -68,6 +68,8 @@ public:
     BrokerEpoch epoch() const { return epoch_; }
     // A directory failed; the controller takes its partitions away from this broker.
     void directory_failed(DirectoryId directory);
+    // This node can serve nothing any more; the controller gives all that it leads to others.
+    void give_up();
 
 private:
     wire::BrokerRegistrationRequest registration() const;
@@ -94,6 +96,8 @@ private:
     std::set<BrokerId> leaving_;  // Others that shut down, as this node knows.
     bool registered_ = false;
     bool want_shut_down_ = false;
+    bool want_fence_ = false;
+    bool failure_is_told_ = true;  // The controller has heard of all failed directories.
     bool may_end_ = false;
     bool news_ = false;  // Heartbeat at once.
     bool stopped_ = false;

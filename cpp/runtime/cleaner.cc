@@ -297,7 +297,7 @@ io::Task<bool> Cleaner::clean_in_steps(Work* work) {
             const auto replaced =
                 partition->log_->replace_segments(*compaction, partitions_->clock().wall_now());
             if (!replaced.ok()) {
-                partitions_->append_failed(partition, replaced.error().message);
+                partitions_->append_failed(partition, replaced.error());
                 co_return false;
             }
             if (!*replaced) co_return false;

@@ -34,6 +34,7 @@ class Logger;
     API(AlterConfigs)                \
     API(AlterPartition)              \
     API(AlterPartitionReassignments) \
+    API(AssignReplicasToDirs)        \
     API(BrokerHeartbeat)             \
     API(BrokerRegistration)          \
     API(ControllerRegistration)      \

@@ -5,6 +5,7 @@
 #include "controller/alter_partition.h"
 #include "controller/brokers.h"
 #include "controller/configs.h"
+#include "controller/directories.h"
 #include "controller/features.h"
 #include "controller/leadership.h"
 #include "controller/reassignment.h"
@@ -251,6 +252,15 @@ io::Task<wire::AlterPartitionResponse> Controller::answer(wire::AlterPartitionRe
         return controller::alter_partition(request, version, config_, image);
     };
     auto response = co_await carry_out<wire::AlterPartitionResponse>(plan, context.deadline);
+    co_return response;
+}
+
+io::Task<wire::AssignReplicasToDirsResponse> Controller::answer(
+    wire::AssignReplicasToDirsRequest request, int, CallContext context) {
+    auto plan = [&](const ClusterImage& image) {
+        return controller::assign_directories(request, config_, image);
+    };
+    auto response = co_await carry_out<wire::AssignReplicasToDirsResponse>(plan, context.deadline);
     co_return response;
 }
 

@@ -5,6 +5,7 @@
 
 #include "base/log.h"
 #include "base/probe.h"
+#include "io/disk_error.h"
 #include "io/gate.h"
 #include "io/ports.h"
 #include "log/journal_replay.h"
@@ -206,6 +207,10 @@ io::Task<bool> JournalWriter::commit(std::size_t count) {
         if (written.ok()) synced = journal->sync();
     };
     co_await partitions_->ports().disk.run(work);
+    if (!written.ok() && io::is_disk_failure(written.error())) {
+        if (goes_on()) partitions_->directory_failed(directory_, written.error().message);
+        co_return false;
+    }
     if (!written.ok()) {
         if (goes_on()) {
             partitions_->log_->warning(

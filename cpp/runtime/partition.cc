@@ -160,7 +160,7 @@ AppendOutcome Partition::append_validated(const record::ValidatedBatch& batch,
         if (outcome.error == ErrorCode::kafka_storage_error) {
             if (batch.producer_id != no_producer_id) refused_producers_.insert(batch.producer_id);
             ++partitions_->traffic_.storage_errors;
-            partitions_->append_failed(this, outcome.message);
+            partitions_->append_failed(this, IoError{0, outcome.message});
             REACHED("write-is-refused");
             if (SABOTAGED("refused-write-is-acknowledged")) outcome.error = ErrorCode::none;
         }
@@ -335,6 +335,7 @@ ReadOutcome Partition::read_up_to(const replication::Readable& readable, Offset 
     if (!found.ok()) {
         ReadOutcome failed;
         failed.error = found.error().code;
+        if (failed.error == ErrorCode::kafka_storage_error) partitions_->judge_disk(*this);
         return failed;
     }
     outcome.records = std::move(found->records);
@@ -363,7 +364,8 @@ ErrorCode Partition::note_follower(const replication::FollowerFetch& fetch) {
 }
 
 bool Partition::is_eligible(const replication::Follower& follower) const {
-    return partitions_->is_eligible(follower.id, follower.broker_epoch);
+    return partitions_->is_eligible(follower.id, follower.broker_epoch) &&
+           partitions_->has_its_directory(id_, follower.id);
 }
 
 void Partition::judge_followers() {
@@ -433,11 +435,11 @@ replication::FollowerStep Partition::bounds_told(const replication::PartitionFol
 ReplicateOutcome Partition::replicate(const Bytes& batches,
                                       const replication::LeaderAnswer& answer) {
     ReplicateOutcome outcome;
-    const auto failed = [&](ErrorCode error, std::string message) {
+    const auto failed = [&](ErrorCode error, std::string message, int errno_value) {
         outcome.error = error;
         outcome.message = std::move(message);
         ++partitions_->traffic_.storage_errors;
-        partitions_->append_failed(this, outcome.message);
+        partitions_->append_failed(this, IoError{errno_value, outcome.message});
         return outcome;
     };
     const auto now = partitions_->clock().wall_now();
@@ -451,7 +453,8 @@ ReplicateOutcome Partition::replicate(const Bytes& batches,
         if (starts_within && empty && (*first)->next_offset() > asked) {
             const auto restarted = log_->truncate_fully_and_start_at((*first)->base_offset());
             if (!restarted.ok())
-                return failed(ErrorCode::kafka_storage_error, restarted.error().message);
+                return failed(ErrorCode::kafka_storage_error, restarted.error().message,
+                              restarted.error().errno_value);
             begin_life();
         }
         std::vector<log::WrittenBatches> written;
@@ -460,14 +463,16 @@ ReplicateOutcome Partition::replicate(const Bytes& batches,
         if (!appended.ok()) {
             // What is damaged on its way is no fault of this disk: it is asked for again.
             if (appended.error().code == ErrorCode::kafka_storage_error)
-                return failed(appended.error().code, appended.error().message);
+                return failed(appended.error().code, appended.error().message, 0);
             outcome.error = appended.error().code;
             outcome.message = appended.error().message;
             return outcome;
         }
         if (starts_within && empty && log_->log_end_offset() >= asked) {
             const auto raised = log_->raise_log_start_offset(asked);
-            if (!raised.ok()) return failed(ErrorCode::kafka_storage_error, raised.error().message);
+            if (!raised.ok())
+                return failed(ErrorCode::kafka_storage_error, raised.error().message,
+                              raised.error().errno_value);
             outcome.start_moved = true;
         }
         partitions_->traffic_.bytes_replicated += batches.size();
@@ -478,7 +483,9 @@ ReplicateOutcome Partition::replicate(const Bytes& batches,
     const Offset start = std::min(answer.log_start, log_->log_end_offset());
     if (start > log_->log_start_offset()) {
         const auto raised = log_->raise_log_start_offset(start);
-        if (!raised.ok()) return failed(ErrorCode::kafka_storage_error, raised.error().message);
+        if (!raised.ok())
+            return failed(ErrorCode::kafka_storage_error, raised.error().message,
+                          raised.error().errno_value);
         leader_->log_start_moved(start);
         outcome.start_moved = true;
         partitions_->remove_deleted_files(this);
@@ -498,7 +505,7 @@ IoStatus Partition::cut(Offset offset) {
     partitions_->save_checkpoint(*this);
     partitions_->count_unflushed(this);
     partitions_->log_truncated(*this);
-    if (!cut.ok()) partitions_->append_failed(this, cut.error().message);
+    if (!cut.ok()) partitions_->append_failed(this, cut.error());
     changed();
     return cut;
 }
@@ -510,7 +517,7 @@ IoStatus Partition::restart(Offset offset) {
     partitions_->save_checkpoint(*this);
     partitions_->count_unflushed(this);
     partitions_->log_truncated(*this);
-    if (!restarted.ok()) partitions_->append_failed(this, restarted.error().message);
+    if (!restarted.ok()) partitions_->append_failed(this, restarted.error());
     changed();
     return restarted;
 }
@@ -532,7 +539,10 @@ Result<Offset> Partition::delete_records(Offset offset) {
     }
     if (offset > log_->log_start_offset()) {
         const auto raised = log_->raise_log_start_offset(offset);
-        if (!raised.ok()) return Error{ErrorCode::kafka_storage_error, raised.error().message};
+        if (!raised.ok()) {
+            partitions_->append_failed(this, raised.error());
+            return Error{ErrorCode::kafka_storage_error, raised.error().message};
+        }
         leader_->log_start_moved(offset);
         if (!SABOTAGED("deleted-records-return")) partitions_->save_checkpoint(*this);
         partitions_->remove_deleted_files(this);

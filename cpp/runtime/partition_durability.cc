@@ -140,7 +140,7 @@ io::Task<void> Partition::flush_while_wanted() {
         if (!prepared.ok()) {
             // Nothing was promised durable yet, and the log goes on: no reason to give the disk up.
             flush_target_ = durable_end_;
-            partitions_->append_failed(this, prepared.error().message);
+            partitions_->append_failed(this, prepared.error());
             wake(true);
             break;
         }

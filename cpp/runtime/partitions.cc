@@ -3,6 +3,9 @@
 #include <algorithm>
 #include <cerrno>
 
+#include "base/probe.h"
+#include "controller/partition_change.h"
+#include "io/disk_error.h"
 #include "io/gate.h"
 #include "io/ports.h"
 #include "metadata/broker_config.h"
@@ -26,6 +29,8 @@ constexpr std::string_view rack_aware_selector =
 // With so many partitions to be synced at the end, one sync of the file system takes less time than
 // one of each file.
 constexpr std::size_t sync_at_once_from = 64;
+// Kafka looks for directories among the log directory's entries, and leaves files alone.
+constexpr std::string_view disk_check_file = "/.disk-check";
 
 }  // namespace
 
@@ -108,6 +113,11 @@ bool Partitions::is_eligible(BrokerId broker, BrokerEpoch epoch) const {
     const auto* known = image_ ? image_->broker(broker) : nullptr;
     if (!known || known->fenced || known->in_controlled_shutdown) return false;
     return epoch == BrokerEpoch(-1) || epoch == known->epoch;
+}
+
+bool Partitions::has_its_directory(const TopicPartition& id, BrokerId broker) const {
+    const auto* partition = image_ ? image_->partition(id) : nullptr;
+    return !partition || controller::Electable{*image_}(*partition, broker);
 }
 
 std::string_view Partitions::rack_of(BrokerId broker) const {
@@ -239,7 +249,7 @@ io::Task<void> Partitions::retain_for_ever() {
             const auto moved = partition->log_->apply_retention(partition->high_watermark(),
                                                                 ports_->clock.wall_now());
             if (!moved.ok()) {
-                append_failed(partition.get(), moved.error().message);
+                append_failed(partition.get(), moved.error());
                 continue;
             }
             if (*moved) {
@@ -301,7 +311,7 @@ io::Task<void> Partitions::remove_after(std::vector<std::string> paths, Duration
 
 // --- failing disks
 
-void Partitions::append_failed(Partition* partition, const std::string& why) {
+void Partitions::append_failed(Partition* partition, const IoError& error) {
     const auto now = ports_->clock.now();
     if (!append_warned_ || now - last_append_warning_ >= append_warning_interval) {
         append_warned_ = true;
@@ -309,11 +319,59 @@ void Partitions::append_failed(Partition* partition, const std::string& why) {
         log_->error("the disk refuses; nothing of this is acknowledged",
                     {{"topic", partition->topic_name()},
                      {"partition", partition->id().partition.value()},
-                     {"why", why}});
+                     {"why", error.message}});
     }
+    if (io::is_disk_failure(error)) {
+        give_up(partition->directory(), error.message);
+        return;
+    }
+    if (judge_disk(*partition)) return;
     if (!partition->log_->usable() && !partition->reopening_ && !stopping_) {
         partition->reopening_ = true;
         io::detach(reopen(partition->shared_from_this(), log::LogCheckpoint()));
+    }
+}
+
+bool Partitions::judge_disk(const Partition& partition) {
+    const bool failed = partition.log_ && !partition.log_->disk_failure().empty();
+    if (failed) give_up(partition.directory(), partition.log_->disk_failure());
+    return failed;
+}
+
+void Partitions::give_up(LogDirectory* directory, std::string why) {
+    if (!directory->online() || directory->giving_up || stopping_) return;
+    directory->giving_up = true;
+    io::detach(take_offline(directory, std::move(why)));
+}
+
+// Not within the call that failed.
+io::Task<void> Partitions::take_offline(LogDirectory* directory, std::string why) {
+    const Background background(this);
+    io::Turn turn(ports_->clock);
+    co_await turn;
+    if (!stopping_) directory_failed(directory, why);
+}
+
+// A directory of which nobody wants anything fails as well, and what is led there should be led
+// elsewhere. Where there is one directory only, the metadata log is in it and finds out.
+io::Task<void> Partitions::watch_directories() {
+    const Background background(this);
+    const auto interval =
+        Duration::milliseconds(config_->integer("replica.high.watermark.checkpoint.interval.ms"));
+    io::Disk* disk = &ports_->disk;
+    while (true) {
+        const bool slept = co_await link_sleep(interval);
+        if (!slept) break;
+        for (const auto& directory : log_directories_) {
+            if (!directory->online()) continue;
+            const std::string path = directory->path + std::string(disk_check_file);
+            IoStatus written;
+            std::function<void()> work = [&] { written = io::replace_file(*disk, path, "\n"); };
+            co_await disk->run(work);
+            if (stopping_) break;
+            if (!written.ok() && io::is_disk_failure(written.error()))
+                directory_failed(directory.get(), written.error().message);
+        }
     }
 }
 
@@ -340,6 +398,7 @@ io::Task<void> Partitions::reopen(std::shared_ptr<Partition> partition,
         std::function<void()> work = [this, &opening] { open(&opening); };
         co_await ports_->disk.run(work);
         if (opening.result && opening.result->ok()) break;
+        if (opening.result && io::is_disk_failure(opening.result->error())) break;
         io::Gate gate(ports_->clock);
         sleepers_.push_back(&gate);
         const auto until = ports_->clock.now() + reopen_interval;
@@ -352,6 +411,7 @@ io::Task<void> Partitions::reopen(std::shared_ptr<Partition> partition,
 
 void Partitions::directory_failed(LogDirectory* directory, const std::string& why) {
     if (!directory->online()) return;
+    REACHED("directory-goes-offline");
     directory->failure = why;
     log_->error("a log directory is offline until the next start",
                 {{"directory", directory->path}, {"why", why}});
@@ -362,7 +422,7 @@ void Partitions::directory_failed(LogDirectory* directory, const std::string& wh
     });
     const bool any_online = std::any_of(log_directories_.begin(), log_directories_.end(),
                                         [](const auto& each) { return each->online(); });
-    if (any_online && options_.directory_failed) options_.directory_failed(directory->id);
+    if (any_online && options_.directory_failed) options_.directory_failed(directory->id, why);
     if (!any_online && options_.all_directories_failed) options_.all_directories_failed(why);
 }
 

@@ -49,6 +49,7 @@ struct LogDirectory {
     std::string failure;             // Not empty: offline, for this reason.
     bool machine_stayed_up = false;  // Since its logs were brought up by the last run.
     bool all_opened = true;          // None of its partitions failed to open at the start.
+    bool giving_up = false;          // It is about to go offline.
     // Of Partitions; null where there is to be none.
     JournalWriter* journal = nullptr;
 
@@ -102,7 +103,10 @@ public:
         std::int64_t flush_partition_at_bytes = 64 << 20;
         std::int64_t flush_all_at_bytes = 256 << 20;
         // Called when a log directory has failed and others go on.
-        std::function<void(DirectoryId directory)> directory_failed;
+        std::function<void(DirectoryId directory, const std::string& why)> directory_failed;
+        // Called when a partition lies elsewhere than the metadata says (KIP-858); in the lost
+        // directory, where it cannot be opened and others should lead it.
+        std::function<void(TopicPartition partition, DirectoryId directory)> placed;
         // Called when the last log directory has failed: the node has to stop.
         std::function<void(std::string why)> all_directories_failed;
     };
@@ -223,6 +227,9 @@ private:
     io::Task<void> run_chunks(Chunks* chunks);
 
     // --- housekeeping (partitions.cc)
+    void give_up(LogDirectory* directory, std::string why);
+    io::Task<void> take_offline(LogDirectory* directory, std::string why);
+    io::Task<void> watch_directories();
     io::Task<bool> policy_sleep(Duration duration);
     io::Task<void> retain_for_ever();
     io::Task<void> remove_after(std::vector<std::string> paths, Duration delay);
@@ -244,8 +251,12 @@ private:
     BrokerId broker_id() const;
     Duration replica_lag_max() const { return replica_lag_max_; }
     std::string_view rack_of(BrokerId broker) const;
+    // The broker lives, and has not lost the log directory that holds its replica.
+    bool has_its_directory(const TopicPartition& id, BrokerId broker) const;
     void want_isr_change(Partition* partition);
-    void append_failed(Partition* partition, const std::string& why);
+    void append_failed(Partition* partition, const IoError& error);
+    // Takes the directory offline if the disk has failed under the partition's log.
+    bool judge_disk(const Partition& partition);
     void count_unflushed(Partition* partition);
     void directory_failed(LogDirectory* directory, const std::string& why);
     void save_checkpoint(Partition& partition);

@@ -1,8 +1,8 @@
 // How the partitions follow the metadata: what lay on disk at the start, and each delta after it.
 
 #include <algorithm>
-#include <cerrno>
 
+#include "io/disk_error.h"
 #include "io/gate.h"
 #include "io/ports.h"
 #include "log/commit_journal.h"
@@ -19,16 +19,24 @@
 namespace pabal::runtime {
 namespace {
 
-// Failures that pass when somebody makes room; anything else needs a human.
-bool may_pass(const IoError& error) {
-    switch (error.errno_value) {
-        case ENOSPC:
-        case EDQUOT:
-        case EMFILE:
-        case ENFILE:
-        case ENOMEM: return true;
-        default: return false;
-    }
+// Kafka's words for directories that are none (KIP-858): the last byte says which.
+bool is_word(const DirectoryId& directory) {
+    const auto& bytes = directory.value().bytes;
+    return std::all_of(bytes.begin(), bytes.end() - 1, [](std::uint8_t byte) { return byte == 0; });
+}
+
+DirectoryId lost_directory() {
+    Uuid word;
+    word.bytes.back() = 1;
+    return DirectoryId(word);
+}
+
+// Where the metadata has the replica; nothing if it does not say.
+std::optional<DirectoryId> assigned_directory(const metadata::PartitionImage& image,
+                                              BrokerId broker) {
+    for (std::size_t i = 0; i < image.replicas.size() && i < image.directories.size(); ++i)
+        if (image.replicas[i] == broker) return image.directories[i];
+    return std::nullopt;
 }
 
 }  // namespace
@@ -71,6 +79,7 @@ io::Task<Status> Partitions::start() {
     io::Disk* disk = &ports_->disk;
     std::function<void()> look = [this, disk, &looks] {
         for (std::size_t i = 0; i < looks.size(); ++i) {
+            if (!log_directories_[i]->online()) continue;
             const auto& path = log_directories_[i]->path;
             auto entries = disk->list(path);
             if (!entries.ok()) {
@@ -100,8 +109,9 @@ io::Task<Status> Partitions::start() {
     bool all_clean = true;
     for (std::size_t i = 0; i < looks.size(); ++i) {
         auto* directory = log_directories_[i].get();
-        if (!looks[i].status.ok()) {
+        if (directory->online() && !looks[i].status.ok())
             directory->failure = looks[i].status.error().message;
+        if (!directory->online()) {
             log_->error("a log directory cannot be used",
                         {{"directory", directory->path}, {"why", directory->failure}});
             continue;
@@ -249,13 +259,16 @@ LogDirectory* Partitions::directory_for(const metadata::PartitionImage& image,
         found->second.used = true;
         return found->second.directory;
     }
-    for (std::size_t i = 0; i < image.replicas.size() && i < image.directories.size(); ++i) {
-        if (image.replicas[i] != broker_id()) continue;
-        for (const auto& directory : log_directories_) {
-            if (directory->id == image.directories[i] && directory->online())
-                return directory.get();
-        }
+    LogDirectory* offline = nullptr;
+    const auto assigned = assigned_directory(image, broker_id());
+    for (const auto& directory : log_directories_) {
+        if (directory->online() && assigned == directory->id) return directory.get();
+        const bool known = assigned == directory->id;
+        if (!directory->online() && (!offline || known)) offline = directory.get();
     }
+    // What lies where nothing can be read now must not begin again, empty, somewhere else.
+    // Invariant: acked-never-lost.
+    if (assigned && !is_word(*assigned) && offline) return offline;
     LogDirectory* emptiest = nullptr;
     for (const auto& directory : log_directories_) {
         if (!directory->online()) continue;
@@ -315,6 +328,9 @@ void Partitions::prepare_openings(Topic* topic, const std::set<PartitionIndex>& 
         slot->leadership_ = leadership_in(*image);
         ++directory->partition_count;
         ++partition_count_;
+        if (!directory->online()) continue;
+        if (options_.placed && assigned_directory(*image, broker_id()) != directory->id)
+            options_.placed(id, directory->id);
 
         Opening opening;
         opening.partition = slot;
@@ -377,6 +393,8 @@ void Partitions::finish(Opening* opening) {
         log_->warning("a directory of another topic was set aside",
                       {{"directory", opening->path}, {"now", opening->set_aside}});
     }
+    // It went while others were opened.
+    if (!partition.directory()->online()) return;
     if (opening->result && opening->result->ok()) {
         auto log = std::move(*opening->result).value();
         if (const auto& repair = log->repair()) {
@@ -398,9 +416,16 @@ void Partitions::finish(Opening* opening) {
                  {"partition", partition.id().partition.value()},
                  {"directory", opening->path},
                  {"why", error.message}});
-    if (may_pass(error) && !stopping_ && !partition.reopening_) {
+    if (stopping_) return;
+    if (io::may_pass(error)) {
+        if (partition.reopening_) return;
         partition.reopening_ = true;
         io::detach(reopen(opening->partition, opening->checkpoint));
+    } else if (io::is_disk_failure(error)) {
+        give_up(partition.directory(), error.message);
+    } else if (options_.placed) {
+        // Damaged: one of the other replicas may be sound.
+        options_.placed(partition.id(), lost_directory());
     }
 }
 
@@ -561,6 +586,7 @@ io::Task<void> Partitions::finish_first_delta() {
     io::detach(retain_for_ever());
     if (config_->boolean("log.cleaner.enable")) io::detach(cleaner_->run());
     io::detach(watch_followers());
+    if (log_directories_.size() > 1) io::detach(watch_directories());
     io::detach(save_high_watermarks());
 }
 

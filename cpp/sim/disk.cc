@@ -160,6 +160,12 @@ bool Disk::draw(std::uint32_t per_million) {
     return per_million != 0 && fault_random_.chance(per_million, 1'000'000);
 }
 
+bool Disk::is_broken(std::string_view path) const {
+    const std::string_view broken = faults.broken_path;
+    return !broken.empty() && path.starts_with(broken) &&
+           (path.size() == broken.size() || path[broken.size()] == '/');
+}
+
 void Disk::note(std::string_view what, std::initializer_list<std::uint64_t> numbers) {
     scheduler_.trace().event(scheduler_.now(), what, machine_, numbers);
 }

@@ -66,6 +66,8 @@ public:
         std::uint32_t read_errors_per_million = 0;
         std::uint32_t write_errors_per_million = 0;
         std::uint32_t sync_errors_per_million = 0;
+        // Everything at this path or below it fails, until it is empty again.
+        std::string broken_path;
         // How long one job of the disk pool takes.
         Duration job_least = Duration::microseconds(20);
         Duration job_most = Duration::microseconds(400);
@@ -132,6 +134,7 @@ private:
     // True if the fuse is blown by this call: nothing of it, or a part, may be done any more.
     bool blows();
     bool draw(std::uint32_t per_million);
+    bool is_broken(std::string_view path) const;
     void note(std::string_view what, std::initializer_list<std::uint64_t> numbers);
 
     Scheduler& scheduler_;

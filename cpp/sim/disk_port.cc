@@ -28,7 +28,7 @@ IoError failed(int errno_value, const std::string& what, const std::string& path
 }
 
 IoError gone(const std::string& what, const std::string& path) {
-    return IoError{EIO, "cannot " + what + " " + path + ": the process was killed"};
+    return IoError{ECANCELED, "cannot " + what + " " + path + ": the process was killed"};
 }
 
 }  // namespace
@@ -59,6 +59,7 @@ public:
 
         int error = 0;
         if (disk_.draw(disk_.faults.write_errors_per_million)) error = EIO;
+        if (disk_.is_broken(path())) error = EIO;
         const std::uint64_t end = position + total;
         if (inode_->linked && end > inode_->content.size()) {
             const auto growth = end - inode_->content.size();
@@ -87,7 +88,8 @@ public:
 
     IoResult<std::size_t> read(std::uint64_t position, MutableByteView into) const override {
         if (!*alive_) return gone("read", path());
-        if (disk_.draw(disk_.faults.read_errors_per_million)) return failed(EIO, "read", path());
+        if (disk_.draw(disk_.faults.read_errors_per_million) || disk_.is_broken(path()))
+            return failed(EIO, "read", path());
         if (position >= inode_->content.size()) return std::size_t{0};
         const auto count = std::min<std::uint64_t>(into.size(), inode_->content.size() - position);
         const auto begin = inode_->content.begin() + static_cast<std::ptrdiff_t>(position);
@@ -99,7 +101,7 @@ public:
         if (!*alive_) return gone("sync", path());
         disk_.note("disk-sync", {inode_->id});
         if (disk_.blows()) return gone("sync", path());
-        if (disk_.draw(disk_.faults.sync_errors_per_million)) {
+        if (disk_.draw(disk_.faults.sync_errors_per_million) || disk_.is_broken(path())) {
             // The kernel forgets that the pages were dirty: some reached the disk, none will later.
             disk_.keep_some_content(*inode_);
             return failed(EIO, "sync", path());
@@ -117,6 +119,7 @@ public:
         if (!writable_) return failed(EBADF, "truncate", path());
         disk_.note("disk-truncate", {inode_->id, size});
         if (disk_.blows()) return gone("truncate", path());
+        if (disk_.is_broken(path())) return failed(EIO, "truncate", path());
         if (disk_.sabotage.truncate_does_nothing) return {};
         if (inode_->linked && size > inode_->content.size() &&
             size - inode_->content.size() > disk_.free_bytes()) {
@@ -185,6 +188,7 @@ DiskPort::~DiskPort() {
 
 IoStatus DiskPort::admit(const std::string& what, const std::string& path) const {
     if (!*alive_) return gone(what, path);
+    if (disk_.is_broken(path)) return failed(EIO, what, path);
     return {};
 }
 

@@ -259,9 +259,13 @@ private:
     void show_replica(const Node& node, io::Disk& disk, const Partition& partition,
                       std::optional<Offset> committed) {
         Replica replica{partition, BrokerId(node.id), {}, committed};
-        const std::string directory = "/data/" + text(partition);
-        const auto exists = disk.exists(directory);
-        if (!exists.ok() || !*exists) return;
+        std::string directory;
+        for (const char* root : {first_log_directory, second_log_directory}) {
+            const std::string place = std::string(root) + "/" + text(partition);
+            const auto exists = disk.exists(place);
+            if (exists.ok() && *exists) directory = place;
+        }
+        if (directory.empty()) return;
         auto batches = read_stored_log(disk, directory);
         if (!batches.ok()) {
             ledger_.each([&](Checker& checker) {
@@ -274,12 +278,20 @@ private:
         ledger_.each([&](Checker& checker) { checker.replica_read(replica); });
     }
 
-    // How far the metadata log is committed, as its leader says.
+    // How far the metadata log is committed, as its leader says, once all have that much.
     io::Task<Status> ask_for_quorum() {
         const Duration patience = Duration::seconds(2);
+        const Instant deadline = reader_->after(patience);
         auto* broker = &reader_->wire();
-        auto view = co_await describe_quorum(broker, patience);
-        if (view.ok()) committed_metadata_ = view->high_watermark;
+        io::Clock* clock = &reader_->clock();
+        do {
+            auto view = co_await describe_quorum(broker, patience);
+            if (view.ok() && view->holders >= nodes_.size()) {
+                committed_metadata_ = view->high_watermark;
+                co_return Status();
+            }
+            co_await wait(clock, look_again);
+        } while (clock->now() < deadline);
         co_return Status();
     }
 

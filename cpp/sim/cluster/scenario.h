@@ -43,8 +43,8 @@ struct WorkloadSpec {
 
 struct FaultSpec {
     // "kill", "kill-in-disk-operation", "power-loss", "power-loss-in-disk-operation", "restart",
-    // "disk-full", "disk-errors", "disk-slow", "pause", "network-slow", "reset-streams", "cut",
-    // "split", "advance"
+    // "disk-full", "disk-errors", "directory-breaks", "disk-slow", "pause", "network-slow",
+    // "reset-streams", "cut", "split", "advance"
     std::string kind;
     // How many brokers it strikes at once: from one to so many.
     std::uint32_t most = 1;

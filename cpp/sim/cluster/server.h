@@ -14,6 +14,10 @@
 
 namespace pabal::sim {
 
+// Of log.dirs, where a scenario names more than the first.
+inline constexpr char first_log_directory[] = "/data";
+inline constexpr char second_log_directory[] = "/more";
+
 inline constexpr std::uint16_t broker_port = 9092;
 // Of the controllers, where there are several brokers.
 inline constexpr std::uint16_t controller_port = 9093;

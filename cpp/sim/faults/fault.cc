@@ -85,6 +85,19 @@ public:
     }
 };
 
+// One of two log directories fails, and is sound again for the next run of its broker.
+class DirectoryBreaks final : public Fault {
+public:
+    io::Task<bool> strike(Stage* stage, Duration duration) override {
+        for (auto* broker : stage->struck)
+            broker->machine().disk().faults.broken_path = second_log_directory;
+        co_await wait(&stage->clock, duration);
+        for (auto* broker : stage->struck) broker->machine().disk().faults = Disk::Faults();
+        auto going_on = co_await stage->restart();
+        co_return going_on;
+    }
+};
+
 class DiskSlow final : public Fault {
 public:
     io::Task<bool> strike(Stage* stage, Duration duration) override {
@@ -221,6 +234,7 @@ std::unique_ptr<Fault> make_fault(const std::string& kind) {
     if (kind == "restart") return std::make_unique<Restart>();
     if (kind == "disk-full") return std::make_unique<DiskFull>();
     if (kind == "disk-errors") return std::make_unique<DiskErrors>();
+    if (kind == "directory-breaks") return std::make_unique<DirectoryBreaks>();
     if (kind == "disk-slow") return std::make_unique<DiskSlow>();
     if (kind == "pause") return std::make_unique<Pause>();
     if (kind == "network-slow") return std::make_unique<NetworkSlow>();

@@ -26,7 +26,7 @@ std::map<std::string, std::string> settings_of(const ServerSeat& seat) {
     std::map<std::string, std::string> settings{
         {"process.roles", "broker,controller"},
         {"node.id", std::to_string(seat.id)},
-        {"log.dirs", "/data"},
+        {"log.dirs", first_log_directory},
         {"listeners", "PLAINTEXT://:" + std::to_string(broker_port) + ",CONTROLLER://:0"},
         {"controller.listener.names", "CONTROLLER"},
     };

@@ -9,6 +9,7 @@
 #include "controller/alter_partition.h"
 #include "controller/brokers.h"
 #include "controller/configs.h"
+#include "controller/directories.h"
 #include "controller/features.h"
 #include "controller/leadership.h"
 #include "controller/reassignment.h"
@@ -79,6 +80,7 @@ public:
         if (command.name == "lose-connection") return lose_connection(command);
         if (command.name == "become-active") return become_active();
         if (command.name == "alter-partition") return alter_partition(command);
+        if (command.name == "assign-directories") return assign(command);
         if (command.name == "elect") return elect(command);
         if (command.name == "balance") return balance(command);
         if (command.name == "elect-where-nobody-leads") return elect_where_nobody_leads();
@@ -121,6 +123,7 @@ private:
             if (change->leader.value() != -2)
                 text += " leader=" + std::to_string(change->leader.value());
             if (change->replicas) text += " replicas=" + list(*change->replicas);
+            if (change->directories) text += " directories=" + directories(*change->directories);
             if (change->adding_replicas) text += " adding=" + list(*change->adding_replicas);
             if (change->removing_replicas) text += " removing=" + list(*change->removing_replicas);
             if (change->leader_recovery_state == 0) text += " recovered";
@@ -291,6 +294,46 @@ private:
                             " partition_epoch=" + std::to_string(partition.partition_epoch.value());
                 text += "\n";
             }
+        return text;
+    }
+
+    // Their last bytes: the numbers that transcripts give them.
+    static std::string directories(const std::vector<DirectoryId>& ids) {
+        std::string text = "[";
+        for (const DirectoryId& id : ids)
+            text += (text.size() > 1 ? "," : "") + std::to_string(id.value().bytes[15]);
+        return text + "]";
+    }
+
+    // Lines: TOPIC-PARTITION in=12, or lost
+    std::string assign(const scenario::Command& command) {
+        wire::AssignReplicasToDirsRequest request;
+        request.broker_id = BrokerId(static_cast<std::int32_t>(command.number("id", 0)));
+        const auto* known = image_.broker(request.broker_id);
+        request.broker_epoch =
+            BrokerEpoch(command.number("epoch", known ? known->epoch.value() : -1));
+        for (const std::string& line : command.input) {
+            const scenario::Command asked = scenario::parse_command(line);
+            const auto dash = asked.name.rfind('-');
+            const auto image = image_.topic(asked.name.substr(0, dash));
+            auto& directory = request.directories.emplace_back();
+            Uuid lost;
+            lost.bytes[15] = 1;
+            directory.id = DirectoryId(
+                asked.has("lost") ? lost : uuid(static_cast<std::uint8_t>(asked.number("in", 0))));
+            auto& topic = directory.topics.emplace_back();
+            topic.topic_id = image ? image->id : TopicId(uuid(250));
+            topic.partitions.emplace_back().partition_index =
+                PartitionIndex(std::stoi(asked.name.substr(dash + 1)));
+        }
+        auto outcome = assign_directories(request, config_, image_);
+        std::string text = apply(outcome.records);
+        if (outcome.response.error_code != ErrorCode::none)
+            return text + outcome_of(outcome.response.error_code, std::nullopt);
+        for (const auto& directory : outcome.response.directories)
+            for (const auto& topic : directory.topics)
+                for (const auto& partition : topic.partitions)
+                    text += outcome_of(partition.error_code, std::nullopt) + "\n";
         return text;
     }
 

@@ -54,7 +54,20 @@ public:
         Partitions::Options options = limits;
         LogDirectory directory;
         directory.path = "/data";
+        directory.id = data_id;
         options.log_directories.push_back(std::move(directory));
+        for (const LogDirectory& another : more_directories) {
+            if (another.online()) {
+                EXPECT_TRUE(ports->disk.make_directories(another.path).ok());
+            }
+            options.log_directories.push_back(another);
+        }
+        options.directory_failed = [this](DirectoryId id, const std::string&) {
+            failed.push_back(id);
+        };
+        options.placed = [this](TopicPartition partition, DirectoryId id) {
+            placed[partition] = id;
+        };
         options.all_directories_failed = [this](std::string why) { fatal = std::move(why); };
         partitions = std::make_unique<Partitions>(&*ports, &config, store.get(), &log, options);
         auto status = run(partitions->start());
@@ -209,6 +222,10 @@ public:
     KeptLogSink sink;
     Logger log{sink};
     Partitions::Options limits;
+    DirectoryId data_id{};                       // Of /data.
+    std::vector<LogDirectory> more_directories;  // Beside it.
+    std::vector<DirectoryId> failed;
+    std::map<TopicPartition, DirectoryId> placed;
     std::unique_ptr<BrokerStore> store;
     std::unique_ptr<Partitions> partitions;
     std::shared_ptr<const metadata::ClusterImage> image;
