@@ -55,8 +55,8 @@ public:
     BrokerId node_id() const { return node_id_; }
     bool is_broker() const { return is_broker_; }
     bool is_controller() const { return is_controller_; }
-    // By id; the static ones. A controller that names none and whose log names none is the only one,
-    // unless it asks others.
+    // By id; the static ones. A controller that names none, and whose log names none, is the only
+    // one, unless it asks others.
     const std::vector<QuorumVoter>& quorum_voters() const { return quorum_voters_; }
     // Where a node asks who leads, if it is told no voters. Ids are not known.
     const std::vector<QuorumVoter>& quorum_bootstrap_servers() const {

@@ -1,4 +1,5 @@
-"""Answers of Kafka and of pabal, as they are compared and as Kafka's are kept in ``kafka_answers/``."""
+"""Answers of Kafka and of pabal, as they are compared, and as Kafka's are kept in
+``kafka_answers/``."""
 
 from __future__ import annotations
 

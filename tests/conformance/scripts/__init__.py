@@ -1,5 +1,6 @@
-"""What the conformance tests ask on the wire: generators that ask every advertised version of an API
-and yield each answer with a label. One module a family of APIs; importing it registers its scripts.
+"""What the conformance tests ask on the wire: generators that ask every advertised version of an
+API and yield each answer with a label. One module a family of APIs; importing it registers its
+scripts.
 """
 
 from __future__ import annotations
