@@ -262,8 +262,10 @@ void Quorum::become_resigned(Now now) {
         send(Message::Kind::end_epoch, voter, false);
         messages_.back().preferred = preferred;
     }
-    timer_ = now.instant +
-             random_within(settings_.election_timeout, scaled(settings_.election_timeout, 2, 1));
+    // Who does not stand again only leaves the successors a moment, and looks for them.
+    timer_ = now.instant + (stands() ? random_within(settings_.election_timeout,
+                                                     scaled(settings_.election_timeout, 2, 1))
+                                     : settings_.election_backoff_max);
 }
 
 // What any message says about leaders and epochs.
@@ -291,6 +293,8 @@ void Quorum::lose_leader(Now now) {
     if (stands()) {
         become_prospective(now);
     } else {
+        // Others may name the leader that is gone until there is another one.
+        doubtful_until_ = now.instant + settings_.fetch_timeout;
         become_unattached(state_.epoch, voted(), now);
     }
 }
@@ -364,6 +368,11 @@ Instant Quorum::next_timer() const {
 
 // When a leader has gone without the fetches of a majority for too long.
 Instant Quorum::check_quorum_at() const {
+    const Instant heard = majority_heard_at();
+    return heard == Instant::never() ? heard : heard + scaled(settings_.fetch_timeout, 3, 2);
+}
+
+Instant Quorum::majority_heard_at() const {
     const std::size_t others = majority() - (votes() ? 1 : 0);
     if (others == 0) return Instant::never();
     std::vector<Instant> heard;
@@ -373,7 +382,7 @@ Instant Quorum::check_quorum_at() const {
         heard.push_back(known && known->last_fetch ? *known->last_fetch : led_since_);
     }
     std::sort(heard.begin(), heard.end(), std::greater<>());
-    return heard[others - 1] + scaled(settings_.fetch_timeout, 3, 2);
+    return heard[others - 1];
 }
 
 // ------------------------------------------------------------------------------------------ votes
@@ -648,7 +657,9 @@ Status Quorum::fetched(const FetchAsk& ask, const FetchReply& reply, Now now) {
         if (reply.error == ErrorCode::not_leader_or_follower && from_our_leader) {
             lose_leader(now);
         } else {
-            learn(reply.leader, reply.epoch, now);
+            const bool no_news = role_ == Role::unattached && reply.epoch == state_.epoch &&
+                                 reply.leader == state_.leader;
+            if (!no_news || doubtful_until_ <= now.instant) learn(reply.leader, reply.epoch, now);
         }
         return {};
     }

@@ -212,6 +212,8 @@ public:
     // Whether it may stand for election: also a voter whose removal is not known to be committed,
     // since those who lack that record may need it to lead.
     bool stands() const;
+    // Since when this leader has gone without the fetches of a majority; never() if it needs none.
+    Instant majority_heard_at() const;
     // This replica had what the leader had, within the last hour, as far as this leader knows.
     bool has_caught_up(BrokerId id, DirectoryId directory) const;
     // The leader's view, itself included; empty elsewhere. Ordered by id.
@@ -285,6 +287,7 @@ private:
     Instant timer_ = Instant::never();  // Of the role.
     Instant yield_until_;               // A prospective leaves a better one the candidacy.
     bool fetched_ = false;              // A follower has fetched from its leader, who lives.
+    Instant doubtful_until_;            // An observer does not take others' word for the leader.
     std::map<BrokerId, Ballot> ballots_;
     std::map<Key, Replica> replicas_;  // Of the leader, without itself.
     Voters updated_;  // What voters told this leader of themselves while kraft.version is 0.

@@ -94,6 +94,11 @@ raft::Now Quorum::now() const {
 bool Quorum::is_leader() const {
     return machine_.role() == raft::Role::leader;
 }
+bool Quorum::is_lonely() const {
+    const Instant heard = is_leader() ? machine_.majority_heard_at() : Instant::never();
+    return heard != Instant::never() &&
+           heard + options_.settings.fetch_timeout < ports_.clock.now();
+}
 BrokerId Quorum::leader() const {
     return machine_.leader();
 }

@@ -179,6 +179,9 @@ public:
     io::Task<void> kill();
 
     bool is_leader() const;
+    // It leads, and yet has gone without the fetches of a majority for a fetch timeout: most likely
+    // nobody is left, and it will resign soon.
+    bool is_lonely() const;
     // no_broker while none is known.
     BrokerId leader() const;
     // The controller listener of the leader, if it is another node and known.

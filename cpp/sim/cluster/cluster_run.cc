@@ -278,12 +278,20 @@ private:
         ledger_.each([&](Checker& checker) { checker.replica_read(replica); });
     }
 
-    // How far the metadata log is committed, as its leader says.
+    // How far the metadata log is committed, as its leader says, once all have that much.
     io::Task<Status> ask_for_quorum() {
         const Duration patience = Duration::seconds(2);
+        const Instant deadline = reader_->after(patience);
         auto* broker = &reader_->wire();
-        auto view = co_await describe_quorum(broker, patience);
-        if (view.ok()) committed_metadata_ = view->high_watermark;
+        io::Clock* clock = &reader_->clock();
+        do {
+            auto view = co_await describe_quorum(broker, patience);
+            if (view.ok() && view->holders >= nodes_.size()) {
+                committed_metadata_ = view->high_watermark;
+                co_return Status();
+            }
+            co_await wait(clock, look_again);
+        } while (clock->now() < deadline);
         co_return Status();
     }
 

@@ -169,6 +169,8 @@ void Run::start_workloads() {
             workloads_.push_back(make_delete_records(load_, spec));
         else if (spec.kind == "change-topics")
             workloads_.push_back(make_change_topics(load_, spec));
+        else if (spec.kind == "change-voters")
+            workloads_.push_back(make_change_voters(load_, spec));
         else if (spec.kind == "watch")
             workloads_.push_back(make_watch(load_, spec));
         else

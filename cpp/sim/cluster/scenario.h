@@ -32,7 +32,7 @@ struct TopicSpec {
 
 struct WorkloadSpec {
     // "produce", "consume", "delete-records", "change-topics", "commit-offsets", "join-groups",
-    // "watch"
+    // "change-voters", "watch"
     std::string kind;
     std::int32_t clients = 1;
     bool idempotent = false;

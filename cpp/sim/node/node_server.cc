@@ -22,6 +22,15 @@ private:
     node::Node node_;
 };
 
+std::string controllers_of(const ServerSeat& seat) {
+    std::string servers;
+    for (const std::string& host : seat.hosts) {
+        if (!servers.empty()) servers += ',';
+        servers += host + ':' + std::to_string(controller_port);
+    }
+    return servers;
+}
+
 std::map<std::string, std::string> settings_of(const ServerSeat& seat) {
     std::map<std::string, std::string> settings{
         {"process.roles", "broker,controller"},
@@ -49,8 +58,15 @@ MakeServer node_servers(std::map<std::string, std::string> properties) {
         [properties = std::move(properties)](ServerSeat seat) -> Result<std::unique_ptr<Server>> {
             auto settings = settings_of(seat);
             for (const auto& [name, value] : properties) settings[name] = value;
-            PABAL_TRY_ASSIGN(auto config, metadata::BrokerConfig::parse(settings));
             node::NodeOptions options;
+            // Nodes that make themselves voters begin with the first of them alone (KIP-853).
+            if (properties.contains("controller.quorum.auto.join.enable")) {
+                settings.erase("controller.quorum.voters");
+                settings["controller.quorum.bootstrap.servers"] = controllers_of(seat);
+                options.first_voters = seat.id == 0 ? node::NodeOptions::FirstVoters::this_node
+                                                    : node::NodeOptions::FirstVoters::nobody_yet;
+            }
+            PABAL_TRY_ASSIGN(auto config, metadata::BrokerConfig::parse(settings));
             if (seat.hosts.size() > 1) options.cluster_id = cluster_id;
             options.host_name = seat.host;
             options.on_failure = seat.on_failure;

@@ -98,6 +98,7 @@ std::unique_ptr<Workload> make_commit_offsets(Load& load, const WorkloadSpec& sp
 std::unique_ptr<Workload> make_join_groups(Load& load, const WorkloadSpec& spec);
 std::unique_ptr<Workload> make_delete_records(Load& load, const WorkloadSpec& spec);
 std::unique_ptr<Workload> make_change_topics(Load& load, const WorkloadSpec& spec);
+std::unique_ptr<Workload> make_change_voters(Load& load, const WorkloadSpec& spec);
 std::unique_ptr<Workload> make_watch(Load& load, const WorkloadSpec& spec);
 
 // The metadata quorum as some broker describes it.
@@ -105,6 +106,7 @@ struct QuorumView {
     BrokerId leader = no_broker;
     LeaderEpoch epoch = no_leader_epoch;
     Offset high_watermark;
+    std::size_t holders = 0;  // Replicas, voters or not, that have all below the high watermark.
 };
 io::Task<IoResult<QuorumView>> describe_quorum(WireClient* broker, Duration patience);
 

@@ -89,6 +89,9 @@ io::Task<IoResult<QuorumView>> describe_quorum(WireClient* broker, Duration pati
     view.leader = told.leader_id;
     view.epoch = told.leader_epoch;
     view.high_watermark = told.high_watermark;
+    for (const auto* replicas : {&told.current_voters, &told.observers})
+        for (const auto& replica : *replicas)
+            view.holders += replica.log_end_offset >= told.high_watermark ? 1 : 0;
     co_return view;
 }
 
