@@ -14,7 +14,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from pathlib import Path
 
 import pytest
@@ -209,3 +209,45 @@ def test_nothing_is_lost_while_cables_are_pulled_and_processes_die(
         print(f"\nseed {SEED}: {len(history.acknowledged)} records, {len(told)} faults")
         if os.environ.get("PABAL_CHAOS_SEED"):
             print("\n".join(told))
+
+
+def test_a_full_disk_stops_one_broker_at_most(world: World) -> None:
+    victim = world.servers[2]
+    victim.data.mkdir()
+    mounted = subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", "size=32m", "tmpfs", str(victim.data)],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if mounted.returncode:
+        pytest.skip(f"NO FULL DISK: {mounted.stderr.strip()}")
+    try:
+        world.start()
+        ballast = victim.data / "ballast"
+        fill(ballast)
+        deadline = time.monotonic() + PATIENCE_SECONDS
+        while "no space left on device" not in victim.log.read_text(encoding="utf-8"):
+            assert time.monotonic() < deadline, "its disk is not full"
+            time.sleep(0.05)
+        # The others go on without it.
+        for _ in range(3):
+            world.await_acknowledgements()
+        ballast.unlink()
+        if not victim.is_running:
+            victim.start()
+            victim.wait(PATIENCE_SECONDS)
+        world.await_acknowledgements()
+        world.check()
+    finally:
+        victim.kill()
+        subprocess.run(["umount", str(victim.data)], check=False)
+
+
+def fill(path: Path) -> None:
+    """Take all space that is left where ``path`` is."""
+    with path.open("wb", buffering=0) as file:
+        for size in (1 << 20, 1 << 12):
+            with suppress(OSError):
+                while True:
+                    file.write(bytes(size))
