@@ -80,7 +80,8 @@ $(VENV)/.demo: $(VENV)/.created pyproject.toml
 	touch $@
 
 $(VENV)/.test: $(VENV)/.created pyproject.toml
-	$(BIN)/pip install --quiet $$($(BIN)/python cmake/extras.py demo plot test)
+	$(BIN)/pip install --quiet $$($(BIN)/python cmake/extras.py \
+	    avro demo jsonschema plot protobuf test)
 	touch $@
 
 $(VENV)/.wheel: $(VENV)/.created pyproject.toml
