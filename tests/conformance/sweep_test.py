@@ -236,6 +236,8 @@ class Chance:
             return self._random.choice((-6, -5, -4, -3, -2, -1, 0, 1_700_000_000_000, 2**62))
         if name == "broker_id":  # Not this broker's: it would be unregistered.
             return self._random.choice((-1, 0, 2, 100))
+        if name == "port":
+            return self._random.choice((0, 1, 65535))
         if name in ("max_bytes", "partition_max_bytes"):
             return self._random.choice((0, 1, 100, 2**31 - 1, -1))
         if name in ("resource_type", "config_operation"):
