@@ -388,7 +388,7 @@ def test_the_page_about_clusters_is_true(example: str) -> None:
 
 def test_three_property_files_make_a_cluster(tmp_path: Path) -> None:
     """As the page about clusters shows it, on ports that are free here."""
-    (template,) = re.findall(r"```properties\n(.*?)```", CLUSTERS, re.DOTALL)
+    template, *_ = re.findall(r"```properties\n(.*?)```", CLUSTERS, re.DOTALL)
     (command,) = re.findall(r"```sh\n(pabal-server .*?)\n```", CLUSTERS, re.DOTALL)
     shown = ["9092", "9093", "9193", "9293"]
     ports = free_ports(6)
