@@ -318,6 +318,8 @@ void Partitions::prepare_openings(Topic* topic, const std::set<PartitionIndex>& 
         }
         if (slot) {
             slot->lead(leadership_in(*image));
+            // A follower may have its replica in a sound directory again.
+            slot->judge_followers();
             continue;
         }
         const NamedPartition name(topic->name(), index.value());
