@@ -91,14 +91,20 @@ io::Task<void> ConsumerGroupMember::beat() {
     subscription_changed_ = subscription_changed_ && !subscription_sent;
     owned_changed_ = owned_changed_ && !owned_sent;
     const Instant began = clock_.now();
+    const std::int32_t epoch_before = epoch_;
+    called_back_ = false;
     const BrokerId broker = *coordinator;
     auto response = co_await brokers_.call<wire::ConsumerGroupHeartbeatResponse>(
         broker, std::move(request), options_.request_timeout + interval_);
     beating_ = false;
     if (response.ok() && response->error_code == ErrorCode::none) {
         failures_ = 0;
+        const bool news = response->assignment || response->member_epoch != epoch_before;
         take(*response);
-        next_beat_ = began + interval_;
+        // Where heartbeats wait for news, the next one is there before the next news.
+        const Duration taken = clock_.now() - began;
+        const bool waited = called_back_ || taken + taken > interval_;
+        next_beat_ = news || waited ? clock_.now() : began + interval_;
         if (!placed_) {
             // Brokers work out who reads what behind the answer to the one who joins; whoever asks
             // again soon need not wait for a whole interval.

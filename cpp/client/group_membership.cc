@@ -331,6 +331,7 @@ io::Task<Result<Response>> GroupMembership::ask_coordinator(Make make, Judge jud
         const BrokerId broker = *coordinator;
         auto request = make();
         const Duration left = deadline - clock_.now();
+        called_back_ = beating_;
         auto response = co_await brokers_.call<Response>(broker, std::move(request), left);
         if (!response.ok()) {
             last = response.error();

@@ -134,6 +134,7 @@ protected:
     std::string pattern_;
     bool subscription_changed_ = false;
     bool beating_ = false;
+    bool called_back_ = false;  // Something was sent behind the heartbeat that is under way.
     bool urgent_ = false;
     Duration interval_;
     Instant next_beat_;  // Never while the poller stands still, and this is no member therefore.
