@@ -75,16 +75,16 @@ $(VENV)/.created: build/.system
 	$(BIN)/pip install --quiet --upgrade pip "scikit-build-core>=0.10" "pybind11>=2.13"
 	touch $@
 
-$(VENV)/.demo: $(VENV)/.created pyproject.toml
+$(VENV)/.demo: $(VENV)/.created pyproject.toml Makefile
 	$(BIN)/pip install --quiet $$($(BIN)/python cmake/extras.py demo)
 	touch $@
 
-$(VENV)/.test: $(VENV)/.created pyproject.toml
+$(VENV)/.test: $(VENV)/.created pyproject.toml Makefile
 	$(BIN)/pip install --quiet $$($(BIN)/python cmake/extras.py \
 	    avro demo jsonschema plot protobuf test)
 	touch $@
 
-$(VENV)/.wheel: $(VENV)/.created pyproject.toml
+$(VENV)/.wheel: $(VENV)/.created pyproject.toml Makefile
 	$(BIN)/pip install --quiet $$($(BIN)/python cmake/extras.py wheel)
 	touch $@
 

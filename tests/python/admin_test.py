@@ -338,6 +338,7 @@ _, status = os.waitpid(child, 0)
 assert os.waitstatus_to_exitcode(status) == 0, status
 admin.list_topics()
 silent = pabal.Admin(sys.argv[2])
+signal.signal(signal.SIGINT, signal.default_int_handler)  # It may be ignored, as under nohup.
 threading.Timer(0.3, lambda: os.kill(os.getpid(), signal.SIGINT)).start()
 try:
     silent.list_topics(timeout=60)

@@ -434,6 +434,7 @@ import os, signal, sys, threading, time
 import pabal
 servers, topic = sys.argv[1:]
 reader = pabal.Consumer(topic, bootstrap_servers=servers, group=topic)
+signal.signal(signal.SIGINT, signal.default_int_handler)  # It may be ignored, as under nohup.
 threading.Timer(0.5, lambda: os.kill(os.getpid(), signal.SIGINT)).start()
 try:
     for record in reader:

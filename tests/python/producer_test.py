@@ -411,6 +411,7 @@ def test_control_c_ends_a_wait() -> None:
     done = run(
         """
 producer = pabal.Producer(servers, max_block_ms=60_000)
+signal.signal(signal.SIGINT, signal.default_int_handler)  # It may be ignored, as under nohup.
 threading.Timer(0.3, lambda: os.kill(os.getpid(), signal.SIGINT)).start()
 began = time.monotonic()
 try:
