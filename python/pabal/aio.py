@@ -298,7 +298,7 @@ class Consumer(_Twin):
         self._topics = topics
         self._consumer = blocking_consumer.Consumer(**config)
 
-    async def subscribe(self, *topics: str, pattern: str | None = None) -> None:
+    async def subscribe(self, *topics: str | Iterable[str], pattern: str | None = None) -> None:
         """Read these topics, or all whose name matches ``pattern``."""
         self._topics = ()
         await self._call(self._consumer.subscribe, *topics, pattern=pattern)

@@ -125,8 +125,12 @@ class Consumer:
                 self._core.stop()
                 raise
 
-    def subscribe(self, *topics: str, pattern: str | re.Pattern[str] | None = None) -> None:
+    def subscribe(
+        self, *topics: str | Iterable[str], pattern: str | re.Pattern[str] | None = None
+    ) -> None:
         """Read these topics, or all whose name matches ``pattern`` as a whole.
+
+        One list of names will do, too, as other clients have it.
 
         With a group the partitions are shared with its other members, and brokers match the
         pattern; in the classic protocol the members do, every ``metadata_max_age_ms``. Without a
@@ -141,9 +145,8 @@ class Consumer:
         ...         sorted(place.topic for place in consumer.assignment())
         ['orders-1', 'orders-2']
         """
-        if any(not isinstance(topic, str) or not topic for topic in topics):
-            raise TypeError(f"a topic is a str that is not empty, and these are {topics!r}")
-        if bool(topics) == (pattern is not None):
+        names = _names(topics)
+        if bool(names) == (pattern is not None):
             raise TypeError("subscribe() takes topics or a pattern")
         text = pattern.pattern if isinstance(pattern, re.Pattern) else pattern
         self._pattern = None
@@ -152,18 +155,18 @@ class Consumer:
             self._matched: list[str] | None = None
             self._match()
         elif self._group is not None:
-            self._core.subscribe(list(topics), text or "")
+            self._core.subscribe(names, text or "")
         else:
             if text is not None:
-                topics = tuple(self._matching(re.compile(text)))
+                names = self._matching(re.compile(text))
             self._core.assign(
                 [
                     (topic, partition)
-                    for topic in topics
+                    for topic in names
                     for partition in range(self._core.partitions(topic, self._call_seconds))
                 ]
             )
-        self._topics = topics if text is None else (text,)
+        self._topics = tuple(names) if text is None else (text,)
 
     def _matching(self, pattern: re.Pattern[str]) -> list[str]:
         return sorted(name for name in self._core.topics() if pattern.fullmatch(name))
@@ -640,6 +643,19 @@ def _called(
         return deserialized(deserializer, data, topic, partition, offset, field)
 
     return call
+
+
+def _names(topics: tuple[str | Iterable[str], ...]) -> list[str]:
+    """What was listed one by one, or as one list."""
+    listed: Iterable[object] = topics
+    if len(topics) == 1 and isinstance(topics[0], Iterable) and not isinstance(topics[0], str):
+        (listed,) = topics
+    names: list[str] = []
+    for name in listed:
+        if not isinstance(name, str) or not name:
+            raise TypeError(f"a topic is a str that is not empty, and {name!r} is not")
+        names.append(name)
+    return names
 
 
 def _place(partition: Partition) -> tuple[str, int]:

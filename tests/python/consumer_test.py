@@ -222,6 +222,20 @@ def test_a_pattern_is_matched_by_the_brokers(servers: str) -> None:
             assert {record.value for record in read(reader, 2)} == {b"a", b"b"}
 
 
+def test_topics_may_be_one_list(servers: str) -> None:
+    topics = [sent(servers, 1, prefix=prefix) for prefix in "ab"]
+    for group in (None, fresh("group")):
+        with consumer(servers, group=group) as reader:
+            reader.subscribe(topics)
+            assert {record.value for record in read(reader, 2)} == {b"a0", b"b0"}
+    with consumer(servers) as reader:
+        for wrong in ((5,), ([5],), ([""],), (topics[0], [topics[1]]), (b"bytes",)):
+            with pytest.raises(TypeError, match="a topic is a str that is not empty"):
+                reader.subscribe(*wrong)  # type: ignore[arg-type]
+        with pytest.raises(TypeError, match="topics or a pattern"):
+            reader.subscribe([])
+
+
 def test_commits_need_a_group(cluster: pabal.Cluster) -> None:
     with cluster.consumer() as reader:
         for use in (reader.commit, lambda: reader.committed(("t", 0))):
