@@ -74,14 +74,10 @@ io::Task<Result<std::vector<GroupListing>>> Admin::list_groups(Duration timeout)
 
 io::Task<Result<BrokerId>> Admin::find_coordinator(std::string group, Instant deadline) {
     for (;;) {
-        FindCoordinator request;
-        request.group = group;
+        FindCoordinator request(CoordinatorKind::group, group);
         auto response = co_await call<wire::FindCoordinatorResponse>(std::move(request), deadline);
         if (!response.ok()) co_return response.error();
-        wire::FindCoordinatorResponse::Coordinator found{
-            group,          response->node_id,    std::move(response->host),
-            response->port, response->error_code, std::move(response->error_message)};
-        if (!response->coordinators.empty()) found = std::move(response->coordinators.front());
+        auto found = coordinator_in(std::move(*response));
         if (found.error_code == ErrorCode::none) {
             learn(found.node_id, std::move(found.host), found.port);
             co_return found.node_id;

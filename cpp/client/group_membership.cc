@@ -279,27 +279,11 @@ io::Task<void> GroupMembership::depart() {
 
 io::Task<Result<BrokerId>> GroupMembership::find_coordinator() {
     if (coordinator_) co_return *coordinator_;
-    FindCoordinator request;
-    request.group = options_.group_id;
-    auto response = co_await brokers_.call_any<wire::FindCoordinatorResponse>(
-        std::move(request), options_.request_timeout);
-    if (!response.ok()) co_return response.error();
-    if (response->coordinators.empty()) {
-        auto& one = response->coordinators.emplace_back();
-        one.error_code = response->error_code;
-        one.error_message = response->error_message;
-        one.node_id = response->node_id;
-        one.host = response->host;
-        one.port = response->port;
-    }
-    auto& found = response->coordinators.front();
-    if (found.error_code != ErrorCode::none) {
-        co_return Error{found.error_code,
-                        found.error_message.value_or(std::string(error_message(found.error_code)))};
-    }
-    brokers_.learn(found.node_id, std::move(found.host), found.port);
-    coordinator_ = found.node_id;
-    co_return found.node_id;
+    std::string group = options_.group_id;
+    auto found = co_await client::find_coordinator(&brokers_, CoordinatorKind::group,
+                                                   std::move(group), options_.request_timeout);
+    if (found.ok()) coordinator_ = *found;
+    co_return found;
 }
 
 // Positions are stored under the ids of topics.

@@ -6,7 +6,6 @@
 #include "client/retry_backoff.h"
 #include "io/gate.h"
 #include "wire/end_txn.h"
-#include "wire/find_coordinator.h"
 #include "wire/init_producer_id.h"
 #include "wire/txn_offset_commit.h"
 
@@ -15,20 +14,6 @@ namespace {
 
 // The first that give a producer its next epoch, and learn from partitions that they take part.
 constexpr int first_version_of_end = 5;
-
-// FindCoordinator for one key of some kind, as each version asks for it.
-struct FindOne : wire::FindCoordinatorRequest {
-    std::string wanted;
-
-    void fill(int version) {
-        constexpr int first_with_several = 4;
-        if (version < first_with_several) {
-            key = wanted;
-        } else {
-            coordinator_keys = {wanted};
-        }
-    }
-};
 
 bool may_succeed_later(ErrorCode code) {
     return is_retriable(code) || code == ErrorCode::broker_not_available ||
@@ -58,30 +43,6 @@ Error Transactions::refused(ErrorCode code, const char* what) const {
                            ": " + std::string(error_message(code))};
 }
 
-io::Task<Result<BrokerId>> Transactions::find_coordinator(Kind kind, std::string key) {
-    FindOne request;
-    request.key_type = static_cast<std::int8_t>(kind);
-    request.wanted = std::move(key);
-    auto response = co_await brokers_.call_any<wire::FindCoordinatorResponse>(
-        std::move(request), options_.request_timeout);
-    if (!response.ok()) co_return response.error();
-    if (response->coordinators.empty()) {
-        auto& one = response->coordinators.emplace_back();
-        one.error_code = response->error_code;
-        one.error_message = response->error_message;
-        one.node_id = response->node_id;
-        one.host = response->host;
-        one.port = response->port;
-    }
-    auto& found = response->coordinators.front();
-    if (found.error_code != ErrorCode::none) {
-        co_return Error{found.error_code,
-                        found.error_message.value_or(std::string(error_message(found.error_code)))};
-    }
-    brokers_.learn(found.node_id, std::move(found.host), found.port);
-    co_return found.node_id;
-}
-
 io::Task<bool> Transactions::again(Error error, int attempt, Instant deadline) {
     if (stopped_ || !may_succeed_later(error.code)) co_return false;
     const Duration pause =
@@ -94,11 +55,12 @@ io::Task<bool> Transactions::again(Error error, int attempt, Instant deadline) {
 }
 
 template <class Response, class Request, class CodeOf>
-io::Task<Result<Response>> Transactions::ask(Kind kind, std::string key, Request request,
+io::Task<Result<Response>> Transactions::ask(CoordinatorKind kind, std::string key, Request request,
                                              CodeOf code_of, Instant deadline) {
     for (int attempt = 1;; ++attempt) {
         std::string wanted = key;
-        auto coordinator = co_await find_coordinator(kind, std::move(wanted));
+        auto coordinator =
+            co_await find_coordinator(&brokers_, kind, std::move(wanted), options_.request_timeout);
         Error error;
         if (coordinator.ok()) {
             Request copy = request;
@@ -131,7 +93,7 @@ io::Task<Result<ProducerIdentity>> Transactions::init(Instant deadline) {
     const auto code_of = [](const wire::InitProducerIdResponse& told) { return told.error_code; };
     std::string key = options_.transactional_id;
     auto response = co_await ask<wire::InitProducerIdResponse>(
-        Kind::transaction, std::move(key), std::move(request), code_of, deadline);
+        CoordinatorKind::transaction, std::move(key), std::move(request), code_of, deadline);
     if (!response.ok()) co_return response.error();
     if (response->error_code != ErrorCode::none)
         co_return refused(response->error_code, "the producer");
@@ -159,7 +121,7 @@ io::Task<Status> Transactions::send_positions(ProducerIdentity self, GroupPositi
     }
     std::string key = positions.group;
     auto response = co_await ask<wire::TxnOffsetCommitResponse>(
-        Kind::group, std::move(key), std::move(request), code_of_offsets, deadline);
+        CoordinatorKind::group, std::move(key), std::move(request), code_of_offsets, deadline);
     if (!response.ok()) co_return response.error();
     const ErrorCode code = code_of_offsets(*response);
     if (code != ErrorCode::none) co_return refused(code, "the positions");
@@ -175,7 +137,7 @@ io::Task<Result<ProducerIdentity>> Transactions::end(ProducerIdentity self, bool
     request.committed = commit;
     const auto code_of = [](const wire::EndTxnResponse& told) { return told.error_code; };
     std::string key = options_.transactional_id;
-    auto response = co_await ask<wire::EndTxnResponse>(Kind::transaction, std::move(key),
+    auto response = co_await ask<wire::EndTxnResponse>(CoordinatorKind::transaction, std::move(key),
                                                        std::move(request), code_of, deadline);
     if (!response.ok()) co_return response.error();
     if (response->error_code != ErrorCode::none)

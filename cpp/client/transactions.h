@@ -13,6 +13,7 @@
 #include "base/result.h"
 #include "base/time.h"
 #include "client/brokers.h"
+#include "client/find_coordinator.h"
 #include "io/clock.h"
 #include "io/task.h"
 
@@ -63,14 +64,11 @@ public:
     void stop() { stopped_ = true; }
 
 private:
-    enum class Kind : std::int8_t { group = 0, transaction = 1 };
-
-    io::Task<Result<BrokerId>> find_coordinator(Kind kind, std::string key);
     // Whether it is worth asking again after this; waits then.
     io::Task<bool> again(Error error, int attempt, Instant deadline);
     template <class Response, class Request, class CodeOf>
-    io::Task<Result<Response>> ask(Kind kind, std::string key, Request request, CodeOf code_of,
-                                   Instant deadline);
+    io::Task<Result<Response>> ask(CoordinatorKind kind, std::string key, Request request,
+                                   CodeOf code_of, Instant deadline);
     Error refused(ErrorCode code, const char* what) const;
 
     io::Clock& clock_;
