@@ -75,7 +75,7 @@ void Consumer::pump() {
         return;
     }
     Plan todo = plan();
-    report(todo);
+    follow_up(todo);
     if (!todo.lookups.empty() && !looking_up_) {
         looking_up_ = true;
         tasks_.start(look_up(std::move(todo.lookups)));
@@ -108,7 +108,8 @@ void Consumer::pump() {
     pumping_ = false;
 }
 
-void Consumer::report(const Plan& todo) {
+void Consumer::follow_up(const Plan& todo) {
+    if (todo.metadata) want_metadata();
     for (const auto& partition : todo.without_position) {
         records_->fail(Error{ErrorCode::offset_out_of_range,
                              "there is no position for " + text(partition) +
@@ -119,7 +120,6 @@ void Consumer::report(const Plan& todo) {
 Consumer::Plan Consumer::plan() {
     Plan plan;
     const Instant now = clock_.now();
-    bool metadata = now - refreshed_ > options_.metadata_max_age;
     const std::size_t most_ready = 2 * static_cast<std::size_t>(options_.partition_max_bytes);
     const auto lock = records_->lock();
     for (auto& [name, place] : records_->assigned(lock)) {
@@ -133,7 +133,7 @@ Consumer::Plan Consumer::plan() {
         const auto* topic = brokers_.topic(name.topic);
         const auto known = brokers_.partition(name.topic, name.partition);
         if (topic == nullptr || !known || known->leader == no_broker) {
-            metadata = true;
+            plan.metadata = true;
             continue;
         }
         if (partition.position < 0) {
@@ -161,14 +161,16 @@ Consumer::Plan Consumer::plan() {
         plan.fetches[from].push_back({name, place, partition.version, partition.fetch_offset,
                                       known->leader_epoch, topic->id});
     }
-    if (metadata && !records_->assigned(lock).empty()) want_metadata();
+    if (now - refreshed_ > options_.metadata_max_age && !records_->assigned(lock).empty()) {
+        plan.metadata = true;
+    }
     return plan;
 }
 
 io::Task<void> Consumer::fetch_from(Node* node) {
     while (!stopping_) {
         Plan todo = plan();
-        report(todo);
+        follow_up(todo);
         const auto found = todo.fetches.find(node->broker);
         if (found == todo.fetches.end()) break;
         const std::vector<Wanted> wanted = std::move(found->second);
@@ -300,15 +302,16 @@ bool Consumer::take(Node* node, wire::FetchResponse& response, const std::vector
     return true;
 }
 
-void Consumer::take_partition(Node* node, wire::FetchResponse::PartitionData& data,
-                              const Wanted& wanted) {
+void Consumer::take_failure(Node* node, const wire::FetchResponse::PartitionData& data,
+                            const Wanted& wanted) {
+    // The session sends no error twice: it is asked anew.
+    node->known.erase(wanted.name);
     const ErrorCode code = data.error_code;
-    if (code != ErrorCode::none) {
-        // The session sends no error twice: it is asked anew.
-        node->known.erase(wanted.name);
-        const bool leader_known =
-            brokers_.leader_is(wanted.name.topic, wanted.name.partition,
-                               data.current_leader.leader_id, data.current_leader.leader_epoch);
+    const bool moved = is_moved(code);
+    const bool leader_known =
+        brokers_.leader_is(wanted.name.topic, wanted.name.partition, data.current_leader.leader_id,
+                           data.current_leader.leader_epoch);
+    {
         const auto lock = records_->lock();
         Assigned& partition = *wanted.partition;
         if (partition.version != wanted.version) return;
@@ -319,24 +322,29 @@ void Consumer::take_partition(Node* node, wire::FetchResponse::PartitionData& da
             }
             if (partition.ready.empty() || partition.reset_to != Assigned::no_reset) {
                 // What was fetched before is still good; the rest begins where the policy says.
-                const std::int64_t to = options_.reset_to == Assigned::no_reset ? Assigned::no_reset
-                                                                                : options_.reset_to;
-                records_->seek(lock, &partition, -1, to);
+                records_->seek(lock, &partition, -1, options_.reset_to);
             }
             return;
         }
         partition.preferred_replica = no_broker;
-        partition.not_before = clock_.now() + (leader_known ? Duration() : options_.retry_backoff);
-        if (is_moved(code)) {
-            if (!leader_known) want_metadata();
-            return;
-        }
-        partition.not_before = clock_.now() + options_.retry_backoff_max;
+        const Duration pause = !moved         ? options_.retry_backoff_max
+                               : leader_known ? Duration()
+                                              : options_.retry_backoff;
+        partition.not_before = clock_.now() + pause;
     }
-    if (code != ErrorCode::none) {
+    if (!moved) {
         records_->fail(Error{code, "fetching " + text(wanted.name) + " at offset " +
                                        std::to_string(wanted.offset) + ": " +
                                        std::string(error_message(code))});
+    } else if (!leader_known) {
+        want_metadata();
+    }
+}
+
+void Consumer::take_partition(Node* node, wire::FetchResponse::PartitionData& data,
+                              const Wanted& wanted) {
+    if (data.error_code != ErrorCode::none) {
+        take_failure(node, data, wanted);
         return;
     }
     if (data.preferred_read_replica != no_broker) {
@@ -649,10 +657,7 @@ void Consumer::want_metadata() {
 io::Task<void> Consumer::refresh() {
     while (metadata_wanted_ && !stopping_) {
         metadata_wanted_ = false;
-        // Never at once: whoever asked may hold the records' lock.
-        const Instant earliest =
-            std::max(refresh_not_before_, clock_.now() + Duration::microseconds(1));
-        io::Sleep pause(clock_, earliest);
+        io::Sleep pause(clock_, refresh_not_before_);
         co_await pause;
         if (stopping_) break;
         std::set<std::string> topics;

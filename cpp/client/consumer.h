@@ -105,21 +105,26 @@ private:
         std::set<BrokerId> crowded;  // Some partition's buffer is full there.
         std::vector<std::pair<NamedPartition, std::int64_t>> lookups;
         std::vector<NamedPartition> without_position;
+        bool metadata = false;  // A leader is not known, or what is known is old.
     };
 
     Plan plan();
-    // Tells the poller of partitions that cannot be read.
-    void report(const Plan& todo);
+    // Asks for metadata where it is missing, and tells the poller of partitions that cannot be
+    // read.
+    void follow_up(const Plan& todo);
     io::Task<void> fetch_from(Node* node);
     wire::FetchRequest request_of(Node* node, const std::vector<Wanted>& wanted, bool crowded);
     bool take(Node* node, wire::FetchResponse& response, const std::vector<Wanted>& wanted);
     void take_partition(Node* node, wire::FetchResponse::PartitionData& data, const Wanted& wanted);
+    void take_failure(Node* node, const wire::FetchResponse::PartitionData& data,
+                      const Wanted& wanted);
     Result<std::vector<std::shared_ptr<FetchedBatch>>> decode(
         const Bytes& bytes, const Wanted& wanted, wire::FetchResponse::PartitionData& data,
         std::int64_t* next_offset);
     void moved_away(Assigned* partition, std::uint64_t version);
     io::Task<void> look_up(std::vector<std::pair<NamedPartition, std::int64_t>> lookups);
     io::Task<void> refresh();
+    // Never called with the records' lock: what it starts takes that lock.
     void want_metadata();
     void wake_at(Instant when);
     Duration backoff(int failures);
