@@ -8,13 +8,18 @@ in the first heartbeat interval of a member, nor between an automatic commit and
 The members are librdkafka's, and then pabal's own, at both servers. Of librdkafka's first record
 the client takes most: it waits 50 ms before it connects to a broker that it has just heard of, and
 50 or 100 ms more before it asks there where the partitions begin.
+
+A *pause* is the longest time without a record that the first member sees, while a thousand a second
+come, from the newcomer's subscription until each has its share.
 """
 
 from __future__ import annotations
 
+import threading
 import time
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Protocol
 
 from confluent_kafka import Consumer, Producer
@@ -107,22 +112,85 @@ class Own:
         self._consumer.close()
 
 
-def until_share(member: Member, count: int, other: Member | None = None) -> None:
-    """Poll until a member has so many partitions."""
+@contextmanager
+def stream(servers: str, topic: str) -> Iterator[None]:
+    """A thousand records a second, spread over the partitions, while the body runs."""
+    ended = threading.Event()
+
+    def produce() -> None:
+        with pabal.Producer(servers, linger=0) as producer:
+            number = 0
+            while not ended.wait(0.001):
+                producer.send(topic, b"x", partition=number % PARTITIONS)
+                number += 1
+
+    thread = threading.Thread(target=produce)
+    thread.start()
+    try:
+        yield
+    finally:
+        ended.set()
+        thread.join()
+
+
+class Watched:
+    """A member that a thread of its own polls, which notes the longest time without a record."""
+
+    def __init__(self, member: Member) -> None:
+        self._member = member
+        self._share = 0
+        self._last = time.perf_counter()
+        self._longest = 0.0
+        self._ended = threading.Event()
+        self._thread = threading.Thread(target=self._poll, daemon=True)
+        self._thread.start()
+
+    def _poll(self) -> None:
+        while not self._ended.is_set():
+            came = self._member.poll(0.005)
+            self._share = self._member.share()
+            if came:
+                now = time.perf_counter()
+                self._longest = max(self._longest, now - self._last)
+                self._last = now
+
+    def forget(self) -> None:
+        """Count from now on."""
+        self._longest = 0.0
+
+    @property
+    def longest(self) -> float:
+        """In seconds, since it was told to forget."""
+        return self._longest
+
+    def share(self) -> int:
+        return self._share
+
+    def close(self) -> None:
+        self._ended.set()
+        self._thread.join()
+        self._member.close()
+
+
+def until_share(member: Member | Watched, count: int, other: Member | None = None) -> None:
+    """Await that a member has so many partitions, and poll the other one, who is not watched."""
     deadline = time.monotonic() + PATIENCE_SECONDS
     while member.share() != count:
         assert time.monotonic() < deadline, f"{member.share()} of {count} partitions"
-        member.poll(0.005)
         if other is not None:
             other.poll(0.005)
+        else:
+            time.sleep(0.001)
 
 
-def settle(seconds: float, *members: Member) -> None:
+def settle(seconds: float, member: Member | None = None) -> None:
     """Let heartbeats go round."""
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:
-        for member in members:
+        if member is not None:
             member.poll(0.01)
+        else:
+            time.sleep(0.01)
 
 
 def measure(report: Report, server: Server, join: Join, protocol: str, settled: float) -> None:
@@ -132,34 +200,36 @@ def measure(report: Report, server: Server, join: Join, protocol: str, settled: 
     group = f"group-{uuid.uuid4().hex[:8]}"
     whose = "pabal's client" if join is Own else "librdkafka"
 
-    def add(what: str, began: float, aim: str) -> None:
-        taken = (time.perf_counter() - began) * 1000
-        report.add(f"{whose}, {protocol}: {what}, ms", server.name, taken, aim)
+    def add(what: str, seconds: float, aim: str) -> None:
+        report.add(f"{whose}, {protocol}: {what}, ms", server.name, seconds * 1000, aim)
 
-    first = join(servers, group, protocol)
+    member = join(servers, group, protocol)
     began = time.perf_counter()
-    first.subscribe(topic)
-    assert first.poll(PATIENCE_SECONDS)
-    add("first record through a new group", began, "≤ 50")
-    settle(settled, first)
+    member.subscribe(topic)
+    assert member.poll(PATIENCE_SECONDS)
+    add("first record through a new group", time.perf_counter() - began, "≤ 50")
 
-    second = join(servers, group, protocol)
-    began = time.perf_counter()
-    second.subscribe(topic)
-    until_share(second, PARTITIONS // 2, first)
-    add(
-        "a second member receives its partitions",
-        began,
-        "≤ 200" if protocol == "consumer" else "≤ 250",
-    )
-    until_share(first, PARTITIONS // 2, second)
-    settle(settled, first, second)
+    with stream(servers, topic):
+        first = Watched(member)
+        settle(settled)
 
-    began = time.perf_counter()
-    second.close()
-    until_share(first, PARTITIONS)
-    add("a member's leaving taken over", began, "≤ 200")
-    first.close()
+        second = join(servers, group, protocol)
+        first.forget()
+        began = time.perf_counter()
+        second.subscribe(topic)
+        until_share(second, PARTITIONS // 2, second)
+        aim = "≤ 200" if protocol == "consumer" else "≤ 250"
+        add("a second member receives its partitions", time.perf_counter() - began, aim)
+        until_share(first, PARTITIONS // 2, second)
+        settle(0.2, second)
+        add("pause of the first member meanwhile", first.longest, "≤ 20")
+        settle(settled, second)
+
+        began = time.perf_counter()
+        second.close()
+        until_share(first, PARTITIONS)
+        add("a member's leaving taken over", time.perf_counter() - began, "≤ 200")
+        first.close()
 
 
 def server_run(report: Report, make: Make, settled: float) -> None:
