@@ -6,6 +6,7 @@
 namespace pabal::bindings {
 
 void bind_broker(pybind11::module_& module);
+void bind_batch_codecs(pybind11::module_& module);
 void bind_admin(pybind11::module_& module);
 void bind_partitioner(pybind11::module_& module);
 void bind_consumer(pybind11::module_& module);

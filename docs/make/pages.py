@@ -32,6 +32,7 @@ MODULES = (
     "pabal.schemas",
     "pabal.explore",
     "pabal.simulation",
+    "pabal.data_files",
     "pabal.pytest_plugin",
     "pabal.errors",
     "pabal.config",

@@ -56,7 +56,7 @@ def _parser() -> argparse.ArgumentParser:
         description="A Kafka-compatible distributed event log.",
         epilog="Kafka's own spellings work too: pabal kafka-topics --help, likewise "
         "kafka-configs, kafka-console-producer, kafka-console-consumer, kafka-consumer-groups, "
-        "kafka-get-offsets.",
+        "kafka-get-offsets, kafka-dump-log, kafka-producer-perf-test, kafka-consumer-perf-test.",
     )
     parser.add_argument("--version", action="store_true", help="print the version and exit")
     commands = parser.add_subparsers(dest="command", metavar="COMMAND")
@@ -83,6 +83,7 @@ def _parser() -> argparse.ArgumentParser:
     _add_config(commands)
     _add_cluster(commands)
     _add_perf(commands)
+    _add_dump(commands)
 
     completion = commands.add_parser(
         "completion",
@@ -301,6 +302,27 @@ def _add_perf(commands: Commands) -> None:
         command.set_defaults(run=_measure)
 
 
+def _add_dump(commands: Commands) -> None:
+    dump = commands.add_parser(
+        "dump",
+        help="print what stands in a broker's files",
+        description="Print what stands in a broker's files: segments, indexes, snapshots, "
+        "checkpoints, of pabal or Kafka. The status is 1 if one of them is damaged.",
+    )
+    dump.add_argument(
+        "files", nargs="+", metavar="FILE", help="a file, or a directory with all in it"
+    )
+    dump.add_argument("--batches", action="store_true", help="batches without their records")
+    dump.add_argument(
+        "--decoder",
+        choices=["auto", "none", "offsets", "transactions", "metadata", "share-state"],
+        default="auto",
+        help="what records say; default: as the directory's name says",
+    )
+    dump.add_argument("--json", action="store_true", help="print an object a line")
+    dump.set_defaults(run=_dump)
+
+
 def _add_client_config(command: argparse.ArgumentParser) -> None:
     command.add_argument(
         "-X",
@@ -382,6 +404,12 @@ def _measure(options: argparse.Namespace) -> int:
     function = getattr(perf, options.action)
     status: int = function(options)
     return status
+
+
+def _dump(options: argparse.Namespace) -> int:
+    from pabal.dump import dump
+
+    return dump(options)
 
 
 def _completion(parser: argparse.ArgumentParser, shell: str) -> int:

@@ -70,14 +70,15 @@ def main(tool: str, arguments: Sequence[str]) -> int:
         return 1
 
 
-def _parser(tool: str, actions: Sequence[str]) -> tuple[_Parser, argparse._MutuallyExclusiveGroup]:
+def _parser(tool: str, actions: Sequence[str] = ()) -> _Parser:
     parser = _Parser(prog=tool, allow_abbrev=False)
     parser.add_argument("--bootstrap-server", metavar="HOST:PORT")
     parser.add_argument("--timeout", type=float, default=30_000, metavar="MS")
-    action = parser.add_mutually_exclusive_group(required=bool(actions))
-    for name in actions:
-        action.add_argument(f"--{name}", action="store_true")
-    return parser, action
+    if actions:
+        action = parser.add_mutually_exclusive_group(required=True)
+        for name in actions:
+            action.add_argument(f"--{name}", action="store_true")
+    return parser
 
 
 def _servers(options: argparse.Namespace) -> str:
@@ -109,7 +110,7 @@ def _chosen(
 
 
 def _kafka_topics(arguments: Sequence[str]) -> int:
-    parser, _ = _parser("kafka-topics", ("create", "list", "describe", "alter", "delete"))
+    parser = _parser("kafka-topics", ("create", "list", "describe", "alter", "delete"))
     parser.add_argument("--topic")
     parser.add_argument("--partitions", type=int, default=-1)
     parser.add_argument("--replication-factor", type=int, default=-1)
@@ -188,7 +189,7 @@ def _describe_topic(
 
 
 def _kafka_configs(arguments: Sequence[str]) -> int:
-    parser, _ = _parser("kafka-configs", ("alter", "describe"))
+    parser = _parser("kafka-configs", ("alter", "describe"))
     parser.add_argument("--entity-type", choices=sorted(_RESOURCES))
     parser.add_argument("--entity-name")
     parser.add_argument("--entity-default", action="store_true")
@@ -257,7 +258,7 @@ def _added(text: str) -> Iterator[tuple[str, str]]:
 
 def _kafka_consumer_groups(arguments: Sequence[str]) -> int:
     actions = ("list", "describe", "delete", "reset-offsets", "delete-offsets")
-    parser, _ = _parser("kafka-consumer-groups", actions)
+    parser = _parser("kafka-consumer-groups", actions)
     parser.add_argument("--group", action="append", default=[])
     parser.add_argument("--all-groups", action="store_true")
     parser.add_argument("--topic", action="append", default=[], metavar="TOPIC[:0,1]")
@@ -450,7 +451,7 @@ def _delete_offsets(
 
 
 def _kafka_get_offsets(arguments: Sequence[str]) -> int:
-    parser, _ = _parser("kafka-get-offsets", ())
+    parser = _parser("kafka-get-offsets")
     parser.add_argument("--topic")
     parser.add_argument("--partitions", default="")
     parser.add_argument("--time", default="latest", metavar="MS|earliest|latest|max-timestamp")
@@ -472,7 +473,7 @@ def _kafka_get_offsets(arguments: Sequence[str]) -> int:
 def _kafka_console_producer(arguments: Sequence[str]) -> int:
     from pabal.kafka_consoles import add_producer_options, console_producer
 
-    parser, _ = _parser("kafka-console-producer", ())
+    parser = _parser("kafka-console-producer")
     add_producer_options(parser)
     options = parser.parse_args(arguments)
     return console_producer(options, _servers(options))
@@ -481,10 +482,35 @@ def _kafka_console_producer(arguments: Sequence[str]) -> int:
 def _kafka_console_consumer(arguments: Sequence[str]) -> int:
     from pabal.kafka_consoles import add_consumer_options, console_consumer
 
-    parser, _ = _parser("kafka-console-consumer", ())
+    parser = _parser("kafka-console-consumer")
     add_consumer_options(parser)
     options = parser.parse_args(arguments)
     return console_consumer(options, _servers(options))
+
+
+def _kafka_producer_perf_test(arguments: Sequence[str]) -> int:
+    from pabal.kafka_perf import add_producer_options, producer_perf_test
+
+    parser = _parser("kafka-producer-perf-test")
+    add_producer_options(parser)
+    return producer_perf_test(parser.parse_args(arguments))
+
+
+def _kafka_consumer_perf_test(arguments: Sequence[str]) -> int:
+    from pabal.kafka_perf import add_consumer_options, consumer_perf_test
+
+    parser = _parser("kafka-consumer-perf-test")
+    add_consumer_options(parser)
+    parser.set_defaults(timeout=10_000)
+    return consumer_perf_test(parser.parse_args(arguments))
+
+
+def _kafka_dump_log(arguments: Sequence[str]) -> int:
+    from pabal.kafka_dump_log import add_options, dump_log
+
+    parser = _Parser(prog="kafka-dump-log", allow_abbrev=False)
+    add_options(parser)
+    return dump_log(parser.parse_args(arguments))
 
 
 def _commas(numbers: Sequence[int]) -> str:
@@ -509,5 +535,8 @@ _TOOLS = {
     "kafka-console-consumer": _kafka_console_consumer,
     "kafka-console-producer": _kafka_console_producer,
     "kafka-consumer-groups": _kafka_consumer_groups,
+    "kafka-consumer-perf-test": _kafka_consumer_perf_test,
+    "kafka-dump-log": _kafka_dump_log,
     "kafka-get-offsets": _kafka_get_offsets,
+    "kafka-producer-perf-test": _kafka_producer_perf_test,
 }

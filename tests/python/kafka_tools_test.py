@@ -163,3 +163,10 @@ def test_the_same_words_as_kafkas_tools(
         # Kafka fills the last column of some tables with spaces.
         told = [text.rstrip(" ") for text in theirs.stdout.splitlines()]
         assert [text.rstrip(" ") for text in run(line).splitlines()] == told
+
+
+@pytest.mark.parametrize(
+    "tool", ["kafka-get-offsets", "kafka-console-producer", "kafka-console-consumer"]
+)
+def test_wrong_usage_is_told(run: Run, tool: str) -> None:
+    assert "unrecognized arguments: --frobnicate" in run(f"{tool} --topic t --frobnicate", 1)

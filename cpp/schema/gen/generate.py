@@ -18,6 +18,7 @@ import cpp_messages  # noqa: E402
 import cpp_samples  # noqa: E402
 import errors  # noqa: E402
 import grammar  # noqa: E402
+import record_layouts  # noqa: E402
 from text import TableError  # noqa: E402
 
 
@@ -30,6 +31,7 @@ def all_outputs(schema):
     outputs.update(cpp_messages.outputs(apis, records))
     outputs.update(cpp_samples.outputs(apis, records))
     outputs.update(api_table.outputs(apis))
+    outputs.update(record_layouts.outputs(records))
     return outputs
 
 
