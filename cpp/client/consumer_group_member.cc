@@ -124,9 +124,6 @@ io::Task<void> ConsumerGroupMember::beat() {
         } else if (code == ErrorCode::unknown_member_id || code == ErrorCode::fenced_member_epoch) {
             lost();
             next_beat_ = clock_.now();
-        } else if (code == ErrorCode::unreleased_instance_id && epoch_ == 0) {
-            ++failures_;
-            next_beat_ = clock_.now() + backoff();
         } else {
             fail(response.ok() ? refusal(code, response->error_message)
                                : refusal(code, response.error().message));
