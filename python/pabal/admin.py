@@ -17,7 +17,7 @@ from types import TracebackType
 from typing import Any, Literal
 
 from pabal import _core
-from pabal.client_config import ADMIN, bootstrap_text, resolve
+from pabal.client_config import ADMIN, bootstrap_text, mapping_of, resolve
 from pabal.descriptions import (
     BrokerNode,
     ClusterDescription,
@@ -406,7 +406,7 @@ class Admin:
         """
         limit = self._limit(timeout)
         by_topic: dict[str, list[tuple[int, int]]] = {}
-        for partition, offset in before.items():
+        for partition, offset in mapping_of(before, "offsets by partition").items():
             topic, index = _place(partition)
             by_topic.setdefault(topic, []).append(
                 (index, _HIGH_WATERMARK if offset == "latest" else _offset(offset))
@@ -501,9 +501,10 @@ class Admin:
         ...     admin.list_group_offsets("kitchen")
         {TopicPartition(topic='orders', partition=0): 7}
         """
+        given = mapping_of(offsets, "offsets by partition")
         self._core.commit_offsets(
             group_id,
-            [(*_place(partition), _offset(offset)) for partition, offset in offsets.items()],
+            [(*_place(partition), _offset(offset)) for partition, offset in given.items()],
             self._limit(timeout),
         )
 
@@ -617,7 +618,7 @@ class Admin:
         """
         asked = [
             (*_place(partition), None if brokers is None else _broker_ids(brokers))
-            for partition, brokers in replicas.items()
+            for partition, brokers in mapping_of(replicas, "brokers by partition").items()
         ]
         if asked:
             _changed(self._core.alter_reassignments(asked, self._limit(timeout)))
@@ -761,7 +762,7 @@ class Admin:
         """
         if downgrade not in _UPGRADE_TYPES:
             raise ValueError(f'downgrade is "safe", "unsafe" or None, not {downgrade!r}')
-        for name, level in levels.items():
+        for name, level in mapping_of(levels, "levels by feature").items():
             if isinstance(level, bool) or not isinstance(level, int) or not 0 <= level < 2**15:
                 raise ValueError(f"the level of {name} is a number from 0, not {level!r}")
         self._core.update_features(

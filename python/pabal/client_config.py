@@ -5,7 +5,10 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from datetime import timedelta
-from typing import Literal, NamedTuple
+from typing import Literal, NamedTuple, TypeVar
+
+K = TypeVar("K")
+V = TypeVar("V")
 
 Kind = Literal["int", "ms", "str", "bool", "choice", "names"]
 
@@ -175,6 +178,26 @@ def bootstrap_text(servers: object) -> str:
     raise TypeError(f'bootstrap_servers is "host:port,host:port" or a list, not {servers!r}')
 
 
+def mapping_of(given: Mapping[K, V], what: str) -> Mapping[K, V]:
+    """``given``, if it is a mapping.
+
+    Raises
+    ------
+    TypeError
+        If it is something else; the message says what was wanted.
+
+    Examples
+    --------
+    >>> mapping_of([("orders", 0)], "offsets by partition")  # type: ignore[arg-type]
+    Traceback (most recent call last):
+      ...
+    TypeError: a mapping is wanted, offsets by partition, not list
+    """
+    if not isinstance(given, Mapping):
+        raise TypeError(f"a mapping is wanted, {what}, not {type(given).__name__}")
+    return given
+
+
 def _full_name(client: str, name: str, settings: Mapping[str, Setting]) -> str:
     for full in (name, f"{name}_ms", f"{name}_type"):
         if full in settings:
@@ -230,7 +253,7 @@ def _number(name: str, setting: Setting, value: object) -> float:
     if isinstance(value, bool) or not isinstance(value, int | float):
         wanted = "milliseconds or a timedelta" if setting.kind == "ms" else "a number"
         raise TypeError(f"{name} is {wanted}, not {value!r}")
-    if setting.kind == "int" and value != int(value):
+    if setting.kind == "int" and isinstance(value, float) and not value.is_integer():
         raise ValueError(f"{name} is a whole number, not {value!r}")
     if not setting.least <= value <= setting.most:
         raise ValueError(f"{name} is between {setting.least} and {setting.most}, not {value!r}")

@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 
 from pabal import _core
 from pabal._core import ArrowBatch, Record
-from pabal.client_config import CONSUMER, bootstrap_text, group_options, resolve
+from pabal.client_config import CONSUMER, bootstrap_text, group_options, mapping_of, resolve
 from pabal.duration import Duration, seconds
 from pabal.records import OffsetAndMetadata, TopicPartition
 from pabal.serializers import Deserializer, deserialized
@@ -346,7 +346,8 @@ class Consumer:
         self, moments: Mapping[Partition, datetime | int]
     ) -> dict[TopicPartition, int | None]:
         """For each partition the first offset whose record is not older; None if all are."""
-        asked = [(*_place(place), _milliseconds(moment)) for place, moment in moments.items()]
+        given = mapping_of(moments, "moments by partition")
+        asked = [(*_place(place), _milliseconds(moment)) for place, moment in given.items()]
         self._know({topic for topic, _, _ in asked})
         offsets = self._core.list_offsets(asked, self._call_seconds)
         return {
@@ -488,7 +489,7 @@ class Consumer:
         if offsets is None:
             return [(*position, "") for position in self._core.positions()]
         positions = []
-        for partition, value in offsets.items():
+        for partition, value in mapping_of(offsets, "offsets by partition").items():
             given = value if isinstance(value, OffsetAndMetadata) else OffsetAndMetadata(value)
             positions.append(
                 (*_place(partition), given.offset, given.leader_epoch, given.metadata)

@@ -304,7 +304,7 @@ def read_batches(path: FilePath, *, start: int = 0, limit: int | None = None) ->
     0 2 none True
     """
     name = os.fspath(path)
-    with open(path, "rb") as file:
+    with open(name, "rb") as file:
         end = os.fstat(file.fileno()).st_size
         if limit is not None:
             end = min(end, start + limit)
@@ -458,7 +458,7 @@ def producer_snapshot(path: FilePath) -> Sequence[dict[str, Any]]:
       ...
     pabal.data_files.CorruptFileError: ...snapshot: at byte 2: ...
     """
-    with open(path, "rb") as file:
+    with open(os.fspath(path), "rb") as file:
         content = file.read()
     cursor = Cursor(content)
     try:
@@ -486,7 +486,7 @@ def _base_offset(path: FilePath) -> int:
 
 def _entries(path: FilePath, form: str) -> Iterator[tuple[int, ...]]:
     entry = struct.Struct(form)
-    with open(path, "rb") as file:
+    with open(os.fspath(path), "rb") as file:
         at = 0
         while len(words := file.read(entry.size)) == entry.size:
             yield entry.unpack(words)

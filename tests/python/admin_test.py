@@ -316,6 +316,8 @@ def test_wrong_use_is_told_at_once(cluster: pabal.Cluster) -> None:
         pickle.dumps(admin)
     with pytest.raises(TypeError, match="timedelta or a number"):
         admin.list_topics(timeout="soon")  # type: ignore[arg-type]
+    with pytest.raises(TypeError, match="a mapping is wanted, offsets by partition, not list"):
+        admin.delete_records([("t", 0)])  # type: ignore[arg-type]
     admin.close()
     admin.close()
     with pytest.raises(RuntimeError, match="closed"):

@@ -388,6 +388,7 @@ def test_reading_goes_on_when_the_broker_comes_back(tmp_path: object) -> None:
         ({"auto_offset_reset": "first"}, ValueError, "earliest, latest, none"),
         ({"group": ""}, ValueError, "not empty"),
         ({"max_poll_records": 0}, ValueError, "between"),
+        ({"max_poll_records": float("inf")}, ValueError, "a whole number"),
         ({"isolation_level": 1}, ValueError, "read_committed"),
         ({"bootstrap_servers": 5}, TypeError, "bootstrap_servers"),
     ],
