@@ -22,8 +22,9 @@ from __future__ import annotations
 import asyncio
 import functools
 import threading
+import time
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from datetime import datetime
 from types import TracebackType
 from typing import Any, Literal, TypeVar
@@ -45,15 +46,18 @@ from pabal.admin import (
     Resource,
     TopicDescription,
 )
-from pabal.duration import Duration
+from pabal.duration import Duration, seconds
 from pabal.producer import Headers
 from pabal.records import OffsetAndMetadata, TopicPartition
 
 __all__ = ["Admin", "Consumer", "Producer"]
 
 T = TypeVar("T")
+Batch = TypeVar("Batch", list[Record], ArrowBatch)
 # How long one wait of an iteration is; it ends earlier when records come.
 _POLL_SECONDS = 1.0
+# How long a cancelled poll may keep its thread.
+_SLICE_SECONDS = 0.05
 
 
 class _Twin:
@@ -271,6 +275,48 @@ class Transaction:
         await self._producer._call(self._blocking.__exit__, kind, error, traceback)
 
 
+class _Attempt:
+    """One poll in the thread of a consumer, that a cancelled task may leave behind."""
+
+    def __init__(self, consumer: blocking_consumer.Consumer) -> None:
+        self._consumer = consumer
+        self._before: list[tuple[str, int, int, int]] = []
+        self.is_cancelled = False
+
+    def poll(
+        self, poll: Callable[[Duration, Any], Batch], limit: float, max_records: int | None
+    ) -> Batch:
+        deadline = time.monotonic() + limit
+        while True:
+            left = 0.0 if self.is_cancelled else max(0.0, deadline - time.monotonic())
+            self._consumer._hand_back()
+            self._before = self._consumer._core.positions()
+            got = poll(min(left, _SLICE_SECONDS), max_records)
+            if len(got) > 0 or left <= _SLICE_SECONDS:
+                return got
+
+    def hand_back(self, polled: Future[Any]) -> None:
+        """After the poll, in its thread: its records are read by the next one."""
+        if polled.cancelled() or polled.exception() is not None:
+            return
+        got = polled.result()
+        if len(got) == 0 or self._is_closed():
+            return
+        core = self._consumer._core
+        first = {(topic, partition): offset for topic, partition, offset, _ in self._before}
+        if isinstance(got, list):
+            first = {}
+            for record in got:
+                first.setdefault((record.topic, record.partition), record.offset)
+        for topic, partition, position, _ in core.positions():
+            offset = first.get((topic, partition), position)
+            if offset != position:
+                core.seek((topic, partition), offset, -1)
+
+    def _is_closed(self) -> bool:
+        return self._consumer._closed
+
+
 class Consumer(_Twin):
     """`pabal.Consumer` for asyncio. Make it where the loop runs; its arguments are the same.
 
@@ -312,20 +358,40 @@ class Consumer(_Twin):
         self, timeout: Duration = 0.0, max_records: int | None = None
     ) -> list[Record]:
         """The next records; an empty list if none come in time."""
-        await self._begin()
-        return await self._call(self._consumer.poll, timeout, max_records)
+        return await self._polled(self._consumer.poll, timeout, max_records)
 
     async def poll_arrow(
         self, timeout: Duration = 0.0, max_records: int = 1_000_000
     ) -> ArrowBatch:
         """The next records as an Arrow record batch."""
-        await self._begin()
-        return await self._call(self._consumer.poll_arrow, timeout, max_records)
+        return await self._polled(self._consumer.poll_arrow, timeout, max_records)
 
     async def __aiter__(self) -> AsyncIterator[Record]:
-        while not self._consumer._closed:
-            for record in await self.poll(timeout=_POLL_SECONDS):
-                yield record
+        # As with `pabal.Consumer`: read is what was handed out.
+        consumer = self._consumer
+        while not consumer._closed:
+            if not consumer._ahead:
+                consumer._ahead.extend(await self.poll(timeout=_POLL_SECONDS))
+            while consumer._ahead:
+                yield consumer._ahead.popleft()
+
+    async def _polled(
+        self, poll: Callable[[Duration, Any], Batch], timeout: Duration, max_records: int | None
+    ) -> Batch:
+        await self._begin()
+        limit = seconds(timeout, "timeout")
+        if self._is_closed():
+            return poll(limit, max_records)
+        attempt = _Attempt(self._consumer)
+        polled = self._pool.submit(attempt.poll, poll, limit, max_records)
+        try:
+            return await asyncio.wrap_future(polled)
+        except asyncio.CancelledError:
+            # Whatever it brings nobody gets: that is handed back before anything else is done.
+            attempt.is_cancelled = True
+            if not polled.cancelled():
+                self._pool.submit(attempt.hand_back, polled)
+            raise
 
     async def seek(self, partition: tuple[str, int], offset: int) -> None:
         """Go on at ``offset``."""

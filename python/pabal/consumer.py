@@ -6,6 +6,7 @@ import atexit
 import re
 import time
 import weakref
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from types import TracebackType
@@ -108,6 +109,8 @@ class Consumer:
         self._next_commit = time.monotonic() + self._auto_commit_seconds
         self._committed: dict[Partition, int] = {}
         self._topics: tuple[str, ...] = ()
+        # What an iteration polled and has not handed out: it counts as not read.
+        self._ahead: deque[Record] = deque()
         # In the classic protocol members match patterns themselves, now and again.
         self._pattern: re.Pattern[str] | None = None
         self._next_look = 0.0
@@ -149,6 +152,7 @@ class Consumer:
         if bool(names) == (pattern is not None):
             raise TypeError("subscribe() takes topics or a pattern")
         text = pattern.pattern if isinstance(pattern, re.Pattern) else pattern
+        self._hand_back()
         self._pattern = None
         if self._group is not None and text is not None and self._protocol == "classic":
             self._pattern = re.compile(text)
@@ -183,6 +187,7 @@ class Consumer:
     def unsubscribe(self) -> None:
         """Read nothing any more, and leave the group."""
         self._give_up()
+        self._ahead.clear()
         self._core.unsubscribe()
         self._pattern = None
         self._topics = ()
@@ -204,13 +209,14 @@ class Consumer:
         0
         """
         places = [_place(partition) for partition in partitions]
+        self._hand_back()
         before = {(topic, partition) for topic, partition in self._core.assignment()}
         self._core.assign(places)
         fresh = [place for place in places if place not in before]
         if self._group is not None and fresh:
             for topic, partition, offset, _, _ in self._core.committed(fresh, self._call_seconds):
                 if offset >= 0:
-                    self._core.seek((topic, partition), offset, _LOG_END)
+                    self._go_to((topic, partition), offset, _LOG_END)
 
     def assignment(self) -> list[TopicPartition]:
         """The partitions that are read now."""
@@ -273,6 +279,7 @@ class Consumer:
         most = self._max_poll_records if max_records is None else max_records
         if most < 1:
             raise ValueError(f"max_records is at least 1, not {most}")
+        self._hand_back()
         if self._auto_commit:
             self._commit_in_time()
         if self._pattern is not None and time.monotonic() >= self._next_look:
@@ -286,9 +293,66 @@ class Consumer:
             limit = max(0.0, deadline - time.monotonic())
 
     def __iter__(self) -> Iterator[Record]:
-        """Records one by one, without an end; Ctrl-C ends it."""
+        """Records one by one, without an end; Ctrl-C ends it.
+
+        Read is what was handed out: after a ``break`` the next record comes next, here or to
+        whoever follows in the group.
+
+        Examples
+        --------
+        >>> with _example_cluster() as cluster:
+        ...     with cluster.producer() as producer:
+        ...         _ = producer.send_many("orders", [b"tea", b"coffee"])
+        ...     with cluster.consumer("orders", auto_offset_reset="earliest") as consumer:
+        ...         for record in consumer:
+        ...             break
+        ...         consumer.position(("orders", 0))
+        1
+        """
         while not self._closed:
-            yield from self.poll(timeout=1.0)
+            if not self._ahead:
+                self._ahead.extend(self.poll(timeout=1.0))
+            while self._ahead:
+                yield self._ahead.popleft()
+
+    def _next_ahead(self) -> dict[Partition, int]:
+        """The first records that an iteration has not handed out."""
+        first: dict[Partition, int] = {}
+        for record in tuple(self._ahead):  # Tasks of asyncio may go on meanwhile.
+            first.setdefault((record.topic, record.partition), record.offset)
+        return first
+
+    def _hand_back(self) -> None:
+        """What an iteration has not handed out is polled anew."""
+        first = self._next_ahead()
+        self._ahead.clear()
+        for place, offset in first.items():
+            try:
+                self._core.seek(place, offset, _LOG_END)
+            except ValueError:
+                pass  # It is not read here any more.
+
+    def _go_to(self, place: Partition, offset: int, reset_to: int) -> None:
+        if self._ahead:
+            self._ahead = deque(
+                record
+                for record in tuple(self._ahead)
+                if (record.topic, record.partition) != place
+            )
+        self._core.seek(place, offset, reset_to)
+
+    def _positions(self) -> list[tuple[str, int, int, int]]:
+        """Topic, partition, the offset of the next record, and the epoch of the last one."""
+        positions = self._core.positions()
+        if not self._ahead:
+            return positions
+        first = self._next_ahead()
+        return [
+            (topic, partition, first[topic, partition], -1)
+            if (topic, partition) in first
+            else (topic, partition, offset, epoch)
+            for topic, partition, offset, epoch in positions
+        ]
 
     def seek(self, partition: Partition, offset: int) -> None:
         """Go on at ``offset``.
@@ -305,7 +369,7 @@ class Consumer:
         """
         if isinstance(offset, bool) or not isinstance(offset, int) or offset < 0:
             raise ValueError(f"an offset is a number from 0, not {offset!r}")
-        self._core.seek(_place(partition), offset, _LOG_END)
+        self._go_to(_place(partition), offset, _LOG_END)
 
     def seek_to_beginning(self, *partitions: Partition) -> None:
         """Go on with the first record that there is; of all partitions, if none is named."""
@@ -319,7 +383,7 @@ class Consumer:
         places = [_place(p) for p in partitions] or self._core.assignment()
         offsets = self._core.list_offsets([(*place, to) for place in places], self._call_seconds)
         for place, offset in zip(places, offsets, strict=True):
-            self._core.seek(place, offset, to)
+            self._go_to(place, offset, to)
 
     def seek_to_time(self, moment: datetime | int, *partitions: Partition) -> None:
         """Go on with the first record that is not older than ``moment``.
@@ -340,7 +404,7 @@ class Consumer:
         for place in places:
             offset = found[TopicPartition(*place)]
             if offset is not None:
-                self._core.seek(place, offset, _LOG_END)
+                self._go_to(place, offset, _LOG_END)
 
     def offsets_for_times(
         self, moments: Mapping[Partition, datetime | int]
@@ -382,6 +446,8 @@ class Consumer:
             If it has to be looked up and that takes longer.
         """
         place = _place(partition)
+        if self._ahead and (ahead := self._next_ahead().get(place)) is not None:
+            return ahead
         deadline = time.monotonic() + seconds(timeout, "timeout")
         while (offset := self._core.state(place)[0]) < 0:
             if time.monotonic() >= deadline:
@@ -402,14 +468,19 @@ class Consumer:
         ...         consumer.lag(("orders", 0))
         1
         """
-        position, high_watermark, stable, _ = self._core.state(_place(partition))
+        place = _place(partition)
+        position, high_watermark, stable, _ = self._core.state(place)
+        if self._ahead:
+            position = self._next_ahead().get(place, position)
         if position < 0 or high_watermark < 0:
             return None
         return max(0, (stable if 0 <= stable < high_watermark else high_watermark) - position)
 
     def pause(self, *partitions: Partition) -> None:
         """Poll no records of these partitions until `resume`."""
-        self._core.pause([_place(partition) for partition in partitions], True)
+        places = [_place(partition) for partition in partitions]
+        self._hand_back()
+        self._core.pause(places, True)
 
     def resume(self, *partitions: Partition) -> None:
         """Poll records of these partitions again."""
@@ -487,7 +558,7 @@ class Consumer:
         self, offsets: Mapping[Partition, int | OffsetAndMetadata] | None
     ) -> list[tuple[str, int, int, int, str]]:
         if offsets is None:
-            return [(*position, "") for position in self._core.positions()]
+            return [(*position, "") for position in self._positions()]
         positions = []
         for partition, value in mapping_of(offsets, "offsets by partition").items():
             given = value if isinstance(value, OffsetAndMetadata) else OffsetAndMetadata(value)
@@ -524,7 +595,7 @@ class Consumer:
     def _uncommitted(self) -> list[tuple[str, int, int, int, str]]:
         return [
             (topic, partition, offset, epoch, "")
-            for topic, partition, offset, epoch in self._core.positions()
+            for topic, partition, offset, epoch in self._positions()
             if self._committed.get((topic, partition)) != offset
         ]
 
@@ -603,6 +674,7 @@ class Consumer:
             self._give_up()
             self._end_commit(5)
         finally:
+            self._ahead.clear()
             self._core.stop()
 
     def __enter__(self) -> Consumer:

@@ -89,3 +89,55 @@ async def test_records_under_way_end_with_their_producer(tmp_path: object) -> No
         with pytest.raises(errors.KafkaError):
             await lost
         assert time.monotonic() - began < 5
+
+
+async def test_what_a_cancelled_poll_brings_comes_with_the_next_one(
+    cluster: pabal.Cluster,
+) -> None:
+    topic = cluster.create_topic(fresh(), partitions=1).name
+    seen: list[int] = []
+    cancelled = 0
+    async with (
+        aio.Producer(cluster.bootstrap_servers, linger_ms=0) as producer,
+        aio.Consumer(
+            topic, bootstrap_servers=cluster.bootstrap_servers, auto_offset_reset="earliest"
+        ) as consumer,
+    ):
+        for number in range(100):
+            polling = asyncio.create_task(consumer.poll(timeout=60))
+            await asyncio.sleep(number % 3 * 0.001)
+            await producer.send(topic, str(number))
+            await asyncio.sleep(number % 5 * 0.0005)
+            polling.cancel()
+            try:
+                seen += [int(record.value) for record in await polling]
+            except asyncio.CancelledError:
+                cancelled += 1
+        while len(seen) < 100:
+            seen += [int(record.value) for record in await consumer.poll(timeout=20)]
+        with pytest.raises(asyncio.TimeoutError):
+            await asyncio.wait_for(consumer.poll_arrow(timeout=60), 0.05)
+        await producer.send_and_wait(topic, "last")
+        began = time.monotonic()
+        assert len(await consumer.poll_arrow(timeout=20)) == 1
+        assert time.monotonic() - began < 10
+        with pytest.raises(asyncio.TimeoutError):
+            await asyncio.wait_for(consumer.poll(timeout=60), 0.05)
+        began = time.monotonic()
+    assert time.monotonic() - began < 10  # Nor does close() wait for a poll that was given up.
+    assert cancelled > 0
+    assert seen == list(range(100))
+
+
+async def test_a_group_goes_on_behind_what_an_iteration_handed_out(cluster: pabal.Cluster) -> None:
+    topic = cluster.create_topic(fresh(), partitions=1).name
+    with cluster.producer() as producer:
+        producer.send_many(topic, [b"0", b"1", b"2"])
+    servers, group = cluster.bootstrap_servers, fresh("group")
+    for number in range(3):
+        async with aio.Consumer(
+            topic, bootstrap_servers=servers, group=group, auto_offset_reset="earliest"
+        ) as consumer:
+            async for record in consumer:
+                assert record.value == b"%d" % number
+                break

@@ -482,3 +482,37 @@ def test_control_c_a_fork_and_the_end_of_the_interpreter(cluster: pabal.Cluster)
     assert done.stdout.strip().endswith("0")
     # It left its group when it ended.
     eventually(lambda: not cluster.group(topic).members, "the member is still there")
+
+
+def test_read_is_what_an_iteration_handed_out(cluster: pabal.Cluster) -> None:
+    topic = cluster.create_topic(fresh(), partitions=2).name
+    with cluster.producer() as producer:
+        for partition in range(2):
+            producer.send_many(topic, [b"%d" % number for number in range(5)], partition=partition)
+    seen: list[tuple[int, int]] = []
+    options = {"group": fresh("group"), "auto_offset_reset": "earliest"}
+    while len(seen) < 6:
+        with cluster.consumer(topic, **options) as consumer:
+            for record in consumer:
+                seen.append((record.partition, record.offset))
+                if len(seen) % 2 == 0:
+                    break
+    with cluster.consumer(topic, **options) as consumer:
+        for record in consumer:
+            seen.append((record.partition, record.offset))
+            place = (topic, record.partition)
+            assert consumer.position(place) == record.offset + 1
+            assert consumer.lag(place) == 4 - record.offset
+            consumer.commit()
+            committed = consumer.committed(place)
+            assert committed is not None
+            assert committed.offset == record.offset + 1
+            break
+        while len(seen) < 10:
+            seen += [(record.partition, record.offset) for record in consumer.poll(timeout=20)]
+        assert sorted(seen) == [(partition, n) for partition in range(2) for n in range(5)]
+        consumer.seek((topic, 0), 2)
+        iteration = iter(consumer)
+        assert next(iteration).offset == 2
+        consumer.seek((topic, 0), 1)
+        assert next(iteration).offset == 1
