@@ -23,6 +23,11 @@ bool is_exhausted(ProducerEpoch epoch) {
     return transaction.is_epoch_exhausted();
 }
 
+// Nobody is given it: it could not be fenced.
+bool is_for_fencing(ProducerEpoch epoch) {
+    return epoch.value() == INT16_MAX;
+}
+
 bool holds(const Partitions& all, const Partitions& some) {
     for (const auto& [topic, partitions] : some) {
         const auto found = all.find(topic);
@@ -46,8 +51,10 @@ void Shard::set(const std::string& transactional_id, Transaction next, Moment mo
     Instant due = Instant::never();
     if (entry.transaction.state == State::ongoing) {
         const std::int64_t ends = entry.transaction.start_timestamp + entry.transaction.timeout_ms;
-        due = moment.now + Duration::milliseconds(
-                               std::max<std::int64_t>(ends - moment.wall.milliseconds + 1, 0));
+        // The clock of the coordinator before may have been far ahead.
+        const std::int64_t left = std::clamp<std::int64_t>(
+            ends - moment.wall.milliseconds + 1, 0, std::int64_t{entry.transaction.timeout_ms} + 1);
+        due = moment.now + Duration::milliseconds(left);
     }
     if (due == entry.armed) return;
     if (entry.armed != Instant::never()) timers_.erase({entry.armed, transactional_id});
@@ -58,6 +65,15 @@ void Shard::set(const std::string& transactional_id, Transaction next, Moment mo
 void Shard::write(const std::string& transactional_id, Transaction next, Moment moment,
                   Effects* effects) {
     next.last_update_timestamp = moment.wall.milliseconds;
+    // As Kafka writes it: who had the transactional id before this record, mostly the same one.
+    if (const Transaction* known = find(transactional_id)) {
+        const bool same_epoch =
+            known->producer_id == next.producer_id && known->producer_epoch == next.producer_epoch;
+        if (!same_epoch || known->state != next.state)
+            next.previous_producer_id = known->producer_id;
+    } else {
+        next.previous_producer_id = next.producer_id;
+    }
     effects->records.push_back(transaction_record(transactional_id, next, transaction_version_));
     set(transactional_id, std::move(next), moment);
 }
@@ -92,6 +108,7 @@ void Shard::loaded(Effects* effects) const {
     for (const auto& [id, entry] : transactions_) {
         if (!is_prepared(entry.transaction.state)) continue;
         REACHED("transaction-ends-after-its-coordinator-moved");
+        if (SABOTAGED("markers-are-forgotten-at-load")) continue;
         effects->markers.push_back(markers_of(id, entry.transaction));
     }
 }
@@ -142,17 +159,18 @@ wire::InitProducerIdResponse Shard::init_producer_id(const wire::InitProducerIdR
             return refuse(ErrorCode::concurrent_transactions);
         }
         next = *known;
-        if (!is_current) {
-            // A retry of what was answered before; the answer is the same.
-        } else if (known->is_epoch_exhausted()) {
+        const bool rotates =
+            is_current ? known->is_epoch_exhausted() : is_for_fencing(known->producer_epoch);
+        if (rotates) {
             ASSERT(fresh, "an id is at hand when one is needed");
-            next.previous_producer_id = known->producer_id;
             next.producer_id = *fresh;
             next.producer_epoch = ProducerEpoch(0);
-            next.last_producer_epoch = goes_on ? known->producer_epoch : no_producer_epoch;
+            next.last_producer_epoch = goes_on ? had : no_producer_epoch;
+        } else if (!is_current) {
+            // A retry of what was answered before; the answer is the same.
         } else {
-            next.previous_producer_id = known->producer_id;
-            next.producer_epoch = epoch_after(known->producer_epoch);
+            if (!SABOTAGED("producer-epoch-is-given-twice"))
+                next.producer_epoch = epoch_after(known->producer_epoch);
             next.last_producer_epoch = goes_on ? known->producer_epoch : no_producer_epoch;
         }
     } else {
@@ -178,7 +196,7 @@ void Shard::fence(const std::string& transactional_id, Moment moment, Effects* e
     next.last_producer_epoch = bumps ? next.producer_epoch : no_producer_epoch;
     next.producer_epoch = epoch_after(next.producer_epoch);
     next.next_producer_id = no_producer_id;
-    next.client_transaction_version = transaction_version_;
+    next.client_transaction_version = bumps ? transaction_version_ : std::int16_t{0};
     begin_end(transactional_id, std::move(next), false, moment, effects);
 }
 
@@ -302,11 +320,10 @@ void Shard::begin_end(const std::string& transactional_id, Transaction next, boo
     next.state = commit ? State::prepare_commit : State::prepare_abort;
     write(transactional_id, std::move(next), moment, effects);
     const Transaction& begun = *find(transactional_id);
-    if (begun.partitions.empty()) {
+    const bool is_marked = begun.partitions.empty();
+    if (!is_marked) effects->markers.push_back(markers_of(transactional_id, begun));
+    if (is_marked || SABOTAGED("completes-before-the-markers"))
         complete(transactional_id, moment, effects);
-    } else {
-        effects->markers.push_back(markers_of(transactional_id, begun));
-    }
 }
 
 void Shard::complete(const std::string& transactional_id, Moment moment, Effects* effects) {
@@ -314,7 +331,6 @@ void Shard::complete(const std::string& transactional_id, Moment moment, Effects
     next.state =
         next.state == State::prepare_commit ? State::complete_commit : State::complete_abort;
     if (next.next_producer_id != no_producer_id) {
-        next.previous_producer_id = next.producer_id;
         next.producer_id = next.next_producer_id;
         next.producer_epoch = ProducerEpoch(0);
         next.next_producer_id = no_producer_id;
