@@ -168,6 +168,9 @@ ErrorCode CoordinatorLog::check(Producer producer) const {
 ErrorCode CoordinatorLog::check(const Marker& marker) const {
     const ErrorCode error = check(marker.producer);
     if (error != ErrorCode::none) return error;
+    // It is late: what is open has begun since.
+    if (marker.bumps_epoch && has_open_transaction(marker.producer))
+        return ErrorCode::invalid_producer_epoch;
     const auto known = partition_->log()->active_producer(marker.producer.id);
     return known && known->coordinator_epoch > marker.coordinator_epoch
                ? ErrorCode::transaction_coordinator_fenced

@@ -32,6 +32,8 @@ struct TransactionMarker {
     TransactionProducer producer;
     std::int32_t coordinator_epoch = -1;
     bool commit = false;
+    // Whether its epoch is above that of the records which it ends (KIP-890).
+    bool bumps_epoch = false;
 };
 
 class CoordinatorLog {

@@ -334,6 +334,7 @@ io::Task<wire::WriteTxnMarkersResponse> TransactionMarkers::write(
             end.producer = {marker.producer_id, marker.producer_epoch};
             end.coordinator_epoch = marker.coordinator_epoch;
             end.commit = marker.transaction_result;
+            end.bumps_epoch = marker.transaction_version >= version_with_epoch_bump;
             error = co_await groups_->end_transaction(index, end);
         }
         auto& topic = response.markers[wait.marker].topics[wait.topic];

@@ -265,6 +265,27 @@ TEST_F(TransactionCoordinatorTest, a_marker_that_is_late_does_not_end_the_next_t
     EXPECT_EQ(read_committed(0).last_stable_offset, Offset(2));
 }
 
+TEST_F(TransactionCoordinatorTest, a_marker_that_is_late_does_not_make_positions_count) {
+    auto producer = init("t");
+    ASSERT_EQ(commit_offset(producer, 5), ErrorCode::none);
+    ASSERT_EQ(end_transaction(&producer, true).error_code, ErrorCode::none);
+    await_state("t", "CompleteCommit");
+    ASSERT_EQ(commit_offset(producer, 9), ErrorCode::none);
+    wire::WriteTxnMarkersRequest late;
+    auto& marker = late.markers.emplace_back();
+    marker.producer_id = producer.id;
+    marker.producer_epoch = producer.epoch;
+    marker.transaction_result = true;
+    marker.transaction_version = 2;
+    marker.topics.push_back({std::string(group_topic), {PartitionIndex(0)}});
+    const auto response = world.run(transactions->markers().write(late));
+    EXPECT_EQ(response.markers.at(0).topics.at(0).partitions.at(0).error_code,
+              ErrorCode::invalid_producer_epoch);
+    ASSERT_EQ(end_transaction(&producer, false).error_code, ErrorCode::none);
+    await_state("t", "CompleteAbort");
+    EXPECT_EQ(committed_offset("g"), 5);
+}
+
 TEST_F(TransactionCoordinatorTest, a_topic_that_is_gone_holds_nothing_up) {
     auto producer = init("t");
     const TopicId doomed = world.create_topic("doomed", 1);
