@@ -38,6 +38,7 @@ private:
     IoStatus finish_swap(Offset base);
     IoStatus make_segments();
     IoStatus read_epochs();
+    IoStatus learn_epochs();
 
     bool standing_is(std::size_t index) const;
     IoResult<bool> end_without_scan();
@@ -245,8 +246,26 @@ IoStatus Recovery::make_segments() {
     return {};
 }
 
+// From all batches, also those below the recovery point: nobody reads these otherwise.
+IoStatus Recovery::learn_epochs() {
+    for (const auto& segment : log_.segments) {
+        if (segment->size() == 0) continue;
+        PABAL_TRY_ASSIGN(const auto file, segment->file());
+        BatchScanner scanner(*file, 0, segment->size());
+        while (true) {
+            PABAL_TRY_ASSIGN(const bool found, scanner.next());
+            if (!found) break;
+            const auto epoch = scanner.batch().leader_epoch();
+            if (epoch <= log_.epochs.latest().value_or(no_leader_epoch)) continue;
+            log_.epochs.assign(epoch, scanner.batch().base_offset());
+            log_.epochs_dirty = true;
+        }
+    }
+    return {};
+}
+
 IoStatus Recovery::read_epochs() {
-    if (!has_epochs_) return {};
+    if (!has_epochs_) return learn_epochs();
     const std::string file = log_.directory + "/" + std::string(leader_epoch_file);
     PABAL_TRY_ASSIGN(const std::string text, io::read_file(log_.disk, file, max_epoch_file_bytes));
     auto parsed = LeaderEpochHistory::parse(text);
@@ -254,7 +273,9 @@ IoStatus Recovery::read_epochs() {
         log_.epochs = std::move(*parsed);
     } else if (text.find_first_not_of('\0') == std::string::npos) {
         // It was replaced but never reached the disk; the batches tell the epochs again.
+        REACHED("epochs-are-learnt-again");
         log_.epochs_dirty = true;
+        return learn_epochs();
     } else {
         return IoError{0, file + " is damaged: " + parsed.error().message};
     }

@@ -274,6 +274,33 @@ TEST(RecoveryTest, ALostEndOfAnEarlierSegmentTakesTheLaterOnes) {
     EXPECT_EQ(must_append(*log), Offset(found.back().last + 1));
 }
 
+// A loss of power may take the file that is replaced just then; without epochs a replica would not
+// know where its log parts from its leader's.
+TEST(RecoveryTest, LostEpochsAreLearntFromAllBatches) {
+    MemoryDisk disk;
+    auto log = written(disk, 30);
+    ASSERT_TRUE(log->flush().ok());
+    ASSERT_GE(log->segment_count(), 2u);
+    const auto checkpoint = log->checkpoint();
+    const std::string epochs = directory + "/leader-epoch-checkpoint";
+    ASSERT_TRUE(disk.files.count(epochs));
+    for (const bool there : {true, false}) {
+        MemoryDisk crashed = disk;
+        if (there) {
+            crashed.bytes(epochs).assign(10, 0);
+        } else {
+            crashed.files.erase(epochs);
+        }
+        const auto again = open_log(crashed, small_segments(), checkpoint);
+        ASSERT_EQ(again->log_end_offset(), log->log_end_offset());
+        EXPECT_EQ(again->latest_epoch(), LeaderEpoch(4));
+        for (int epoch = 0; epoch < 5; ++epoch)
+            EXPECT_EQ(again->end_of_epoch(LeaderEpoch(epoch)),
+                      log->end_of_epoch(LeaderEpoch(epoch)))
+                << epoch;
+    }
+}
+
 TEST(RecoveryTest, LostOrWrongIndexesAreMadeAgain) {
     MemoryDisk disk;
     LogConfig config;
