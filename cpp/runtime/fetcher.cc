@@ -121,7 +121,7 @@ void Fetcher::name(Followed* followed) {
 void Fetcher::poke() {
     if (stopping_) return;
     if (resting_ && !(connection_ == nullptr && connect_back_off_ > Duration())) resting_->open();
-    if (receiving_ && !sending_ && !session_lost_ && session_id_ != 0 &&
+    if (receiving_ && !sending_ && !session_lost_ && session_id_ != 0 && lost_.empty() &&
         in_flight_.size() < most_in_flight && has_something_to_say()) {
         sending_ = true;
         io::detach(send_another());
@@ -152,7 +152,7 @@ io::Task<void> Fetcher::run() {
         }
         drop_what_cannot_be_asked();
         const bool may_say = has_something_to_say() && in_flight_.size() < most_in_flight &&
-                             (session_id_ != 0 || in_flight_.empty());
+                             session_id_ != 0 && lost_.empty();
         if (!session_lost_ && !sending_ && (in_flight_.empty() || may_say)) {
             // Nothing can be asked for until something happens.
             if (session_size_ == 0 && named_.empty() && in_flight_.empty()) {
@@ -268,6 +268,7 @@ void Fetcher::forget_session() {
     session_size_ = 0;
     session_lost_ = !in_flight_.empty();
     forgotten_.clear();
+    lost_.clear();
     for (auto& [id, followed] : followed_) {
         followed->in_session = false;
         followed->follower.forget();
@@ -421,7 +422,6 @@ io::Task<void> Fetcher::take(wire::FetchResponse response, std::uint64_t number)
         Offset end;
     };
     std::vector<Flushing> flushing;
-    std::vector<TopicPartition> lost;
     bool sync_checkpoints = false;
     for (auto& topic : response.responses) {
         for (auto& data : topic.partitions) {
@@ -461,7 +461,8 @@ io::Task<void> Fetcher::take(wire::FetchResponse response, std::uint64_t number)
                     name(followed);
                 }
             } else if (step.what == Do::ask_bounds) {
-                lost.push_back(followed->id);
+                if (std::find(lost_.begin(), lost_.end(), followed->id) == lost_.end())
+                    lost_.push_back(followed->id);
             } else if (step.what == Do::truncate || step.what == Do::restart) {
                 carry_out(followed, step);
                 sync_checkpoints = true;
@@ -478,7 +479,6 @@ io::Task<void> Fetcher::take(wire::FetchResponse response, std::uint64_t number)
         }
     }
     response = wire::FetchResponse();
-    if (sessionless_) forget_session();
     // What the next fetch claims to hold has to be on disk where that was promised.
     for (const auto& each : flushing) {
         const auto deadline = ports_->clock.now() + answer_timeout_;
@@ -491,15 +491,16 @@ io::Task<void> Fetcher::take(wire::FetchResponse response, std::uint64_t number)
         if (!synced.ok())
             log_->warning("checkpoints cannot be written", {{"why", synced.error().message}});
     }
-    for (const auto& id : lost) {
-        if (stopping_ || !connection_) break;
-        // Other answers would come between: they are let go with the session.
-        if (!in_flight_.empty() || sending_) {
-            if (auto* followed = find(id)) put_off(followed, "its offset is out of range");
-            continue;
+    // Other answers would come between.
+    if (in_flight_.empty() && !sending_) {
+        std::vector<TopicPartition> lost;
+        lost.swap(lost_);
+        for (const auto& id : lost) {
+            if (stopping_ || !connection_) break;
+            co_await ask_bounds(id);
         }
-        co_await ask_bounds(id);
     }
+    if (sessionless_) forget_session();
 }
 
 void Fetcher::carry_out(Followed* followed, const replication::FollowerStep& step) {

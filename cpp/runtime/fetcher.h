@@ -127,6 +127,8 @@ private:
     std::vector<TopicPartition> named_;
     std::vector<TopicPartition> forgotten_;  // Of the session, and not told yet.
     std::vector<TopicPartition> put_off_;
+    // The leader's bounds are asked for as soon as no answer is under way; until then nothing is.
+    std::vector<TopicPartition> lost_;
     io::TimerId retry_timer_ = 0;
     Instant retry_due_;
 

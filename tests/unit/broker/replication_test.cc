@@ -158,6 +158,33 @@ TEST(Replication, a_follower_below_the_leaders_log_begins_where_that_begins) {
     ASSERT_EQ(world.produce(0, "orders", {"end"}), ErrorCode::none);
 }
 
+// It has to ask the leader where its log begins, which nothing else may keep it from.
+TEST(Replication, a_follower_below_the_leaders_log_is_helped_beside_a_busy_partition) {
+    for (const bool leader_keeps_sessions : {true, false}) {
+        SCOPED_TRACE(leader_keeps_sessions);
+        ReplicationWorld world(1, 2);
+        if (!leader_keeps_sessions) world.node(0).sessions.emplace(0, Prng(5));
+        world.create_topic("busy", {0, 1});
+        world.create_topic("orders", {0});
+        for (int i = 0; i < 5; ++i)
+            ASSERT_EQ(world.produce(0, "orders", {"x", "y", "z"}), ErrorCode::none);
+        ASSERT_TRUE(world.partition(0, "orders")->delete_records(Offset(10)).ok());
+        ASSERT_EQ(world.produce(0, "busy", {"warm"}), ErrorCode::none);
+        auto grow = world.change_of("orders");
+        grow.replicas = std::vector<BrokerId>{BrokerId(0), BrokerId(1)};
+        grow.adding_replicas = std::vector<BrokerId>{BrokerId(1)};
+        grow.directories = std::vector<DirectoryId>(2);
+        world.apply({metadata::Record(grow)});
+        for (int i = 0; i < 20'000 && !world.in_sync("orders"); ++i) {
+            static_cast<void>(world.begin_produce(0, "busy", {std::to_string(i)}));
+            world.scheduler.run_for(Duration::microseconds(100));
+        }
+        EXPECT_TRUE(world.in_sync("orders"));
+        EXPECT_EQ(world.partition(1, "orders")->log()->log_start_offset(), Offset(10));
+        EXPECT_TRUE(world.within(Duration::seconds(10), [&] { return world.converged("busy"); }));
+    }
+}
+
 TEST(Replication, flush_on_acknowledge_means_synced_on_all_in_sync) {
     ReplicationWorld world;
     world.create_topic("orders", {0, 1, 2}, {{"flush.messages", "1"}});
