@@ -119,20 +119,21 @@ Status Quorum::start(Found found, std::vector<BrokerId> voters, Now now) {
     }
     voters_changed();
     epochs_ = EpochHistory(std::move(found.epochs));
-    // A log whose epoch is ahead of quorum-state lost that file; its epoch was voted for once.
-    if (epochs_.last() > state_.epoch) {
-        state_.epoch = epochs_.last();
-        state_.leader = no_broker;
-        const bool may_have_voted = votes() || settings_.eligible;
-        state_.voted = may_have_voted ? self_ : no_broker;
-        state_.voted_directory = may_have_voted ? directory_ : DirectoryId();
-    }
     log_start_ = found.log_start;
     log_end_ = found.log_end;
     durable_end_ = found.log_start;
     if (found.snapshot) {
         snapshot_taken(*found.snapshot);
         high_watermark_ = durable_end_ = found.snapshot->offset;
+    }
+    // Where log or snapshot are ahead of quorum-state, that file was lost; their epoch was voted
+    // for once.
+    if (epochs_.last() > state_.epoch) {
+        state_.epoch = epochs_.last();
+        state_.leader = no_broker;
+        const bool may_have_voted = votes() || settings_.eligible;
+        state_.voted = may_have_voted ? self_ : no_broker;
+        state_.voted_directory = may_have_voted ? directory_ : DirectoryId();
     }
     role_ = Role::unattached;
     if (alone()) {

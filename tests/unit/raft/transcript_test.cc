@@ -191,6 +191,9 @@ private:
         found.log_end = Offset(number("log_end", 0));
         if (number("last_epoch", 0) > 0)
             found.epochs.push_back({LeaderEpoch(number("last_epoch", 0)), Offset(0)});
+        if (command_->values.contains("snapshot"))
+            found.snapshot = OffsetAndEpoch{Offset(number("snapshot", 0)),
+                                            LeaderEpoch(number("snapshot_epoch", 0))};
         found.voters = history(VoterHistory::before_the_log);
         const BrokerId self(number("node", 0));
         Settings settings;
