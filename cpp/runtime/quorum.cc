@@ -200,13 +200,26 @@ IoStatus Quorum::open_log() {
     }
     PABAL_TRY_ASSIGN(log_, log::PartitionLog::open(ports_.disk, directory_, config, checkpoint,
                                                    ports_.clock.wall_now()));
-    // A snapshot that was finished before the log was synced up to it stands for all of it.
-    if (latest_snapshot_ && log_->log_end_offset() < latest_snapshot_->end_offset)
-        PABAL_TRY(log_->truncate_fully_and_start_at(latest_snapshot_->end_offset));
+    Offset synced = mark ? mark->end : Offset(0);
+    if (latest_snapshot_) {
+        const Offset begin = latest_snapshot_->end_offset;
+        // A snapshot that was finished before the log was synced up to it stands for all of it.
+        const bool ends_before = log_->log_end_offset() < begin;
+        // One that was fetched because this log had parted from the leader's: what stands behind it
+        // is of another history, which only the node's end kept from being given up.
+        const bool parted =
+            log_->log_end_offset() > begin &&
+            log_->latest_epoch().value_or(no_leader_epoch) < latest_snapshot_->epoch;
+        if (parted && synced > begin) {
+            PABAL_TRY(mark_.lower(begin));
+            synced = begin;
+        }
+        if (ends_before || parted) PABAL_TRY(log_->truncate_fully_and_start_at(begin));
+    }
     const Offset end = log_->log_end_offset();
-    if (mark && end < mark->end) {
+    if (end < synced) {
         return IoError{0, log_->file_of(end) + " ends at offset " + std::to_string(end.value()) +
-                              ", but everything below " + std::to_string(mark->end.value()) +
+                              ", but everything below " + std::to_string(synced.value()) +
                               " was synced there once, so changes that were confirmed are lost. "
                               "Restore the file, or remove " +
                               mark_.path() + " to go on without them"};

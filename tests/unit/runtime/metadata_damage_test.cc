@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include "io/disk.h"
+#include "metadata/snapshot.h"
 #include "record/record_batch.h"
 #include "runtime/synced_mark.h"
 #include "tests/unit/runtime/metadata_world.h"
@@ -156,6 +157,37 @@ TEST(MetadataDamage, of_an_earlier_segment_stops_the_start) {
                                           std::to_string(batches[3].offset.value())),
               std::string::npos)
         << opened.error().message;
+}
+
+// A follower whose log parted from its leader's fetched the leader's snapshot, and died before it
+// gave that log up: what stands behind the snapshot's end is of another history.
+TEST(Metadata, of_another_history_does_not_follow_a_fetched_snapshot) {
+    MetadataWorld world;
+    const QuorumOptions options{"/data", BrokerId(0), 2000};
+    world.boot();
+    {
+        Quorum quorum(world.ports(), options);
+        ASSERT_TRUE(quorum.open().ok());
+        ASSERT_TRUE(quorum.start().ok());
+        for (int i = 0; i < 40; ++i) ASSERT_TRUE(quorum.propose({Bytes::copy_of("record")}).ok());
+        ASSERT_TRUE(world.wait([&] { return quorum.high_watermark() > Offset(40); }));
+        world.finish([&] { return quorum.stop(); });
+    }
+    world.kill();
+    world.boot();
+    const metadata::SnapshotId id{Offset(20), LeaderEpoch(9)};
+    std::string content;
+    for (const Bytes& batch : metadata::snapshot_batches({}, id.epoch, WallTime{1}, WallTime{1}))
+        content.append(batch.text());
+    ASSERT_TRUE(
+        io::replace_file(world.ports().disk, metadata + "/" + id.file_name(), content).ok());
+    for (int start = 0; start < 2; ++start) {
+        Quorum quorum(world.ports(), options);
+        const auto opened = quorum.open();
+        ASSERT_TRUE(opened.ok()) << opened.error().message;
+        EXPECT_EQ(quorum.log_start_offset(), Offset(20));
+        EXPECT_EQ(quorum.log_end_offset(), Offset(20));
+    }
 }
 
 TEST(MetadataDamage, of_a_snapshot_stops_the_start) {

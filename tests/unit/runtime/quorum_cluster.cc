@@ -180,6 +180,10 @@ Quorum& QuorumCluster::quorum(int id) {
     return *node(id).quorum;
 }
 
+sim::Disk& QuorumCluster::disk(int id) {
+    return node(id).machine->disk();
+}
+
 DirectoryId QuorumCluster::directory(int id) {
     return node(id).options.directory_id;
 }

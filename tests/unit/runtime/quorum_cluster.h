@@ -39,6 +39,7 @@ public:
     Quorum& quorum(int id);
     DirectoryId directory(int id);
     sim::Network& network() { return network_; }
+    sim::Disk& disk(int id);
     Instant now() const { return scheduler_.now(); }
 
     // The node that leads in the highest epoch; -1 if none does.

@@ -1,15 +1,19 @@
 // Quorums of several nodes, with their files and their messages, on simulated machines.
 #include "runtime/quorum.h"
 
+#include <algorithm>
+
+#include "base/log.h"
 #include "tests/unit/runtime/quorum_cluster.h"
 
 namespace pabal::runtime {
 namespace {
 
 // Three nodes that the configuration names as voters.
-void make_static(QuorumCluster& cluster) {
+void make_static(QuorumCluster& cluster, const Logger* log = nullptr) {
     for (int id = 0; id < 3; ++id)
-        cluster.add_node(id, [](QuorumOptions& options) {
+        cluster.add_node(id, [log](QuorumOptions& options) {
+            options.log = log;
             for (int voter = 0; voter < 3; ++voter)
                 options.voters.push_back(
                     {BrokerId(voter), {"node-" + std::to_string(voter), 9093}});
@@ -56,6 +60,28 @@ TEST(Quorums, have_one_log_through_deaths_and_orderly_ends) {
         ASSERT_TRUE(cluster.start(former).ok());
         cluster.write();
     }
+}
+
+TEST(Quorums, do_not_hurry_where_a_disk_is_full) {
+    KeptLogSink sink;
+    const Logger log{sink};
+    QuorumCluster cluster;
+    make_static(cluster, &log);
+    const Offset first = cluster.write();
+    const int leader = cluster.leader();
+    const int follower = (leader + 1) % 3;
+    sim::Disk& disk = cluster.disk(follower);
+    const std::uint64_t capacity = disk.capacity_bytes();
+    disk.set_capacity(0);
+    ASSERT_TRUE(cluster.quorum(leader).propose({Bytes::copy_of("more")}).ok());
+    cluster.wait([] { return false; }, Duration::milliseconds(500));
+    const auto refused = std::count_if(
+        sink.lines().begin(), sink.lines().end(),
+        [](const std::string& line) { return line.find("log refused") != std::string::npos; });
+    EXPECT_GE(refused, 2);
+    EXPECT_LE(refused, 100);
+    disk.set_capacity(capacity);
+    EXPECT_TRUE(cluster.wait([&] { return cluster.all_have(first + 1); }));
 }
 
 TEST(Quorums, wait_for_their_majority_in_silence) {
