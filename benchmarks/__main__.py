@@ -6,8 +6,8 @@ import argparse
 import importlib
 
 NAMES = (
-    *("start", "data_path", "durability", "partitions", "groups", "group_scale", "failover"),
-    *("clients", "simulator"),
+    *("start", "data_path", "replication", "latency", "durability", "partitions"),
+    *("many_leaders", "failover", "groups", "group_scale", "clients", "simulator"),
 )
 
 

@@ -27,6 +27,10 @@ class Cluster(Protocol):
     def name(self) -> str: ...
     @property
     def bootstrap_servers(self) -> str: ...
+    @property
+    def ports(self) -> list[int]: ...
+    @property
+    def pids(self) -> list[int]: ...
     def kill(self, broker: int) -> None: ...
     def stop(self, broker: int) -> None: ...
     def controller(self) -> int: ...
@@ -45,6 +49,15 @@ class Pabal:
     def bootstrap_servers(self) -> str:
         return self._cluster.bootstrap_servers
 
+    @property
+    def ports(self) -> list[int]:
+        addresses = self._cluster.bootstrap_servers.split(",")
+        return [int(address.rpartition(":")[2]) for address in addresses]
+
+    @property
+    def pids(self) -> list[int]:
+        return [broker.pid for broker in self._cluster.brokers if broker.is_running]
+
     def kill(self, broker: int) -> None:
         self._cluster.broker(broker).kill()
 
@@ -55,6 +68,10 @@ class Pabal:
         return self._cluster.controller().id
 
     def close(self) -> None:
+        # A clean stop would sync every partition.
+        for broker in self._cluster.brokers:
+            if broker.is_running:
+                broker.kill()
         self._cluster.close()
 
 
@@ -116,6 +133,14 @@ class Kafka:
     def bootstrap_servers(self) -> str:
         return ",".join(f"127.0.0.1:{port}" for port in self._ports)
 
+    @property
+    def ports(self) -> list[int]:
+        return self._ports
+
+    @property
+    def pids(self) -> list[int]:
+        return [process.pid for process in self._processes if process is not None]
+
     def kill(self, broker: int) -> None:
         self._end(broker, signal.SIGKILL)
 
@@ -149,6 +174,15 @@ class Kafka:
 def cluster_makers() -> list[Callable[[], Cluster]]:
     """How to make each cluster: Kafka first, if this machine can have it."""
     return [Kafka, Pabal] if len(makers()) == 2 else [Pabal]
+
+
+def create_topic(servers: str, name: str, partitions: int) -> None:
+    """Create a topic with a replica on every broker, of which two have to be in sync."""
+    from confluent_kafka.admin import AdminClient, NewTopic
+
+    admin = AdminClient({"bootstrap.servers": servers})
+    topic = NewTopic(name, partitions, BROKERS, config={"min.insync.replicas": "2"})
+    admin.create_topics([topic])[name].result(PATIENCE)
 
 
 def wait_until(holds: Callable[[], bool], what: str) -> None:

@@ -11,7 +11,6 @@ compiles its code.
 from __future__ import annotations
 
 import os
-import re
 import resource
 import socket
 import tempfile
@@ -19,8 +18,9 @@ import threading
 import time
 from collections.abc import Callable
 
+from benchmarks.java_producer import produce_by_java
 from benchmarks.report import Report
-from benchmarks.servers import KafkaMissing, KafkaReference, Server, makers, measured
+from benchmarks.servers import Server, makers, measured
 from benchmarks.wire import PRODUCE, Connection, produce_body, record_batch
 
 CONFIG = {"num.partitions": "1", "log.retention.bytes": str(4 << 30)}
@@ -76,29 +76,6 @@ def round_trips(server: Server, topic: str, count: int) -> tuple[float, float]:
             assert connection.produce_error(reply) == 0
     times.sort()
     return times[count // 2] * 1000, times[count * 99 // 100] * 1000
-
-
-def java_producer(server: Server, topic: str, record_bytes: int, total_bytes: int) -> float | None:
-    """Kafka's own kafka-producer-perf-test with its defaults; broker CPU s/GB."""
-    try:
-        kafka = KafkaReference()
-    except KafkaMissing:
-        return None
-    with tempfile.NamedTemporaryFile("w", suffix=".txt") as payload:
-        payload.write("x" * record_bytes + "\n")
-        payload.flush()
-        count = total_bytes // record_bytes
-        with measured(server.pid) as load:
-            done = kafka.tool(
-                "org.apache.kafka.tools.ProducerPerformance",
-                *("--topic", topic, "--num-records", str(count), "--throughput", "-1"),
-                *("--payload-file", payload.name),
-                *("--producer-props", f"bootstrap.servers=127.0.0.1:{server.port}", "acks=all"),
-                timeout=600,
-            )
-    assert done.returncode == 0, done.stderr[-2000:]
-    assert re.search(rf"{count} records sent", done.stdout), done.stdout[-2000:]
-    return load.cpu / (count * record_bytes / 1e9)
 
 
 def thread_cpu(work: Callable[[], None], peer: Callable[[], None]) -> float:
@@ -192,9 +169,12 @@ def run(runs: int) -> None:
                 cpu, speed = produce_raw(server, "middle", middle, total // 4)
                 report.add(PRODUCE_MIDDLE, server.name, cpu)
                 report.add(PRODUCE_MIDDLE, "floor", floors(16_000, total // 4 // 16_000)[0])
-                java = java_producer(server, "java", 1024, total)
+                java = produce_by_java(
+                    f"127.0.0.1:{server.port}", [server.pid], "java", 1024, total // 1024
+                )
                 if java is not None:
-                    report.add(PRODUCE_JAVA, server.name, java, "≤ 1.0")
+                    cpu = java.cpu_seconds_per_gigabyte
+                    report.add(PRODUCE_JAVA, server.name, cpu, "≤ 1.0")
                     report.add(PRODUCE_JAVA, "floor", floors(16_000, total // 16_000)[0])
                 p50, p99 = round_trips(server, "single", 10_000)
                 report.add("produce and acknowledgement: p50 ms", server.name, p50, "≤ 0.1")

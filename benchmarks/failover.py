@@ -14,7 +14,14 @@ from collections.abc import Callable
 from typing import Any
 
 import pabal
-from benchmarks.clusters import BROKERS, PATIENCE, Cluster, cluster_makers, wait_until
+from benchmarks.clusters import (
+    BROKERS,
+    PATIENCE,
+    Cluster,
+    cluster_makers,
+    create_topic,
+    wait_until,
+)
 from benchmarks.report import Report
 
 PARTITIONS = 3
@@ -83,14 +90,6 @@ class Acknowledgements:
         self._thread.join()
 
 
-def create_topic(servers: str) -> None:
-    from confluent_kafka.admin import AdminClient, NewTopic
-
-    admin = AdminClient({"bootstrap.servers": servers})
-    topic = NewTopic(TOPIC, PARTITIONS, BROKERS, config={"min.insync.replicas": "2"})
-    admin.create_topics([topic])[TOPIC].result(PATIENCE)
-
-
 def first_acknowledgement(servers: str) -> None:
     """Send a record to each partition, and wait until all replicas in sync have it."""
     with pabal.Producer(bootstrap_servers=servers, acks="all") as producer:
@@ -134,7 +133,7 @@ def measure(report: Report, make: Callable[[], Cluster]) -> None:
         began = time.perf_counter()
         cluster = make()
         try:
-            create_topic(cluster.bootstrap_servers)
+            create_topic(cluster.bootstrap_servers, TOPIC, PARTITIONS)
             first_acknowledgement(cluster.bootstrap_servers)
             started = (time.perf_counter() - began) * 1000
             report.add(f"start of {BROKERS} processes to first ack of all, ms", cluster.name,
@@ -153,7 +152,7 @@ def embedded(report: Report) -> None:
     """Three brokers in this process."""
     began = time.perf_counter()
     with pabal.Cluster(brokers=BROKERS) as cluster:
-        create_topic(cluster.bootstrap_servers)
+        create_topic(cluster.bootstrap_servers, TOPIC, PARTITIONS)
         first_acknowledgement(cluster.bootstrap_servers)
         report.add(f"{BROKERS} brokers in process: start to first ack of all, ms", "pabal",
                    (time.perf_counter() - began) * 1000, "≤ 150")

@@ -147,17 +147,17 @@ class Load:
 
 
 class measured:
-    """Wall time, and the CPU time of process ``pid``, from enter to exit."""
+    """Wall time, and the CPU time of these processes together, from enter to exit."""
 
-    def __init__(self, pid: int) -> None:
-        self._pid = pid
+    def __init__(self, *pids: int) -> None:
+        self._pids = pids
         self.load = Load()
 
     def __enter__(self) -> Load:
-        self._cpu = cpu_seconds(self._pid)
+        self._cpu = sum(map(cpu_seconds, self._pids))
         self._began = time.perf_counter()
         return self.load
 
     def __exit__(self, *_: object) -> None:
         self.load.seconds = time.perf_counter() - self._began
-        self.load.cpu = cpu_seconds(self._pid) - self._cpu
+        self.load.cpu = sum(map(cpu_seconds, self._pids)) - self._cpu

@@ -102,6 +102,15 @@ class Fetched:
     next_offset: int
 
 
+@dataclass(frozen=True)
+class PartitionState:
+    """What metadata says of one partition."""
+
+    index: int
+    leader: int  # -1: none.
+    in_sync_count: int
+
+
 class Connection:
     """One connection to a broker.
 
@@ -151,13 +160,19 @@ class Connection:
             position += received
         return view
 
-    def create_topic(self, name: str, partitions: int, config: dict[str, str] | None = None) -> int:
+    def create_topic(
+        self,
+        name: str,
+        partitions: int,
+        config: dict[str, str] | None = None,
+        replicas: int = 1,
+    ) -> int:
         """Create a topic (version 4); the error code is returned."""
         entries = (config or {}).items()
         body = (
             struct.pack(">i", 1)
             + text(name)
-            + struct.pack(">ihi", partitions, 1, 0)
+            + struct.pack(">ihi", partitions, replicas, 0)
             + struct.pack(">i", len(entries))
             + b"".join(text(key) + text(value) for key, value in entries)
             + struct.pack(">ib", 60_000, 0)
@@ -196,8 +211,8 @@ class Connection:
         records = reply[position + 4 :]
         return Fetched(error, high_watermark, max(0, size), _next_offset(records, offset))
 
-    def has_leaders(self, topic: str, partitions: int) -> bool:
-        """Whether every partition of the topic has a leader (Metadata version 1)."""
+    def partitions(self, topic: str) -> list[PartitionState]:
+        """Who leads each partition (Metadata version 1); empty if the topic is not known."""
         reply = self.request(METADATA, 1, struct.pack(">i", 1) + text(topic))
         (brokers,) = struct.unpack_from(">i", reply, 0)
         position = 4
@@ -210,17 +225,22 @@ class Connection:
         (error, name) = struct.unpack_from(">hh", reply, position)
         position += 4 + name + 1
         (count,) = struct.unpack_from(">i", reply, position)
-        if error or count < partitions:
-            return False
+        if error:
+            return []
         position += 4
+        states = []
         for _ in range(count):
-            error, _index, leader, replicas = struct.unpack_from(">hiii", reply, position)
+            error, index, leader, replicas = struct.unpack_from(">hiii", reply, position)
             position += 14 + 4 * replicas
-            (isr,) = struct.unpack_from(">i", reply, position)
-            position += 4 + 4 * isr
-            if error or leader < 0:
-                return False
-        return True
+            (in_sync,) = struct.unpack_from(">i", reply, position)
+            position += 4 + 4 * in_sync
+            states.append(PartitionState(index, -1 if error else leader, in_sync))
+        return states
+
+    def has_leaders(self, topic: str, partitions: int) -> bool:
+        """Whether every partition of the topic has a leader."""
+        states = self.partitions(topic)
+        return len(states) >= partitions and all(state.leader >= 0 for state in states)
 
     def close(self) -> None:
         """Close the connection."""
