@@ -52,6 +52,7 @@ private:
                                              std::int64_t end) const;
     IoStatus drop_segments_after(std::size_t index);
     IoStatus recover_producers();
+    IoStatus sync_transaction_indexes();
 
     std::string path(Offset base) const { return file_path(log_.directory, base, log_suffix); }
 
@@ -103,7 +104,8 @@ IoStatus Recovery::run() {
 
     if (log_.epochs.truncate_from_end(log_.log_end)) log_.epochs_dirty = true;
     if (log_.epochs.truncate_from_start(log_.log_start)) log_.epochs_dirty = true;
-    return recover_producers();
+    PABAL_TRY(recover_producers());
+    return sync_transaction_indexes();
 }
 
 IoStatus Recovery::read_directory() {
@@ -531,6 +533,25 @@ IoStatus Recovery::recover_producers() {
     const bool nothing_before = log_.snapshots.empty() && scan_start_ <= log_.log_start;
     if (nothing_before && !saw_producers_) return {};
     return log_.reload_producers(now_, scan_start_);
+}
+
+// The scan of a segment makes its index of aborted transactions anew, also what was synced before.
+// A flush does not come back below the recovery point, and a start after a clean shutdown believes
+// what it finds.
+IoStatus Recovery::sync_transaction_indexes() {
+    bool any = false;
+    for (std::size_t i = log_.segment_of(scan_start_); i < log_.segments.size(); ++i) {
+        const Segment& segment = *log_.segments[i];
+        if (segment.base() >= checkpoint_.recovery_point) break;
+        if (!segment.has_transactions()) continue;
+        const auto& file = segment.transactions().file();
+        if (!file) continue;
+        PABAL_TRY(file->sync());
+        any = true;
+    }
+    if (!any) return {};
+    REACHED("recovery-syncs-aborted-transactions");
+    return log_.disk.sync_directory(log_.directory);
 }
 
 }  // namespace
