@@ -1,6 +1,7 @@
 // The committed offsets of a Shard's groups: who may change them, and how long they are kept.
 #include <algorithm>
 
+#include "base/probe.h"
 #include "group/group_record.h"
 #include "group/shard.h"
 #include "metadata/cluster_image.h"
@@ -22,6 +23,7 @@ wire::OffsetCommitResponse Shard::commit(const wire::OffsetCommitRequest& reques
     } else if (epoch >= 0) {
         refusal = version >= 9 ? ErrorCode::group_id_not_found : ErrorCode::illegal_generation;
     }
+    if (SABOTAGED("fenced-member-commits")) refusal = ErrorCode::none;
     response.topics.reserve(request.topics.size());
     for (const auto& topic : request.topics) {
         auto& answered_topic = response.topics.emplace_back();
@@ -106,6 +108,8 @@ wire::TxnOffsetCommitResponse Shard::commit_in_transaction(
             if (!group) group = find_or_create(request.group_id, moment);
             effects->records.push_back(offset_commit_record(
                 request.group_id, topic.name, partition.partition_index, offset_value(offset)));
+            if (SABOTAGED("positions-count-at-once"))
+                group->offsets.set(topic.name, partition.partition_index, offset);
             group->pending[request.producer_id].set(topic.name, partition.partition_index,
                                                     std::move(offset));
             transactions_[request.producer_id].insert(request.group_id);

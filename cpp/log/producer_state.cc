@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "base/crc32c.h"
+#include "base/probe.h"
 #include "log/big_endian.h"
 #include "log/partition_log.h"
 
@@ -62,7 +63,7 @@ Status ProducerState::check(const ProducerBatch& batch, AppendOrigin origin) con
     const auto found = producers_.find(batch.producer);
     if (found == producers_.end()) return {};  // Any sequence may begin a producer's history here.
     const Producer& producer = found->second;
-    if (batch.epoch < producer.epoch) {
+    if (batch.epoch < producer.epoch && !SABOTAGED("producer-epoch-is-not-checked")) {
         return refusal(ErrorCode::invalid_producer_epoch, batch, "epoch", batch.epoch.value(),
                        producer.epoch.value());
     }

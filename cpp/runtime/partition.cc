@@ -286,7 +286,9 @@ ReadOutcome Partition::read(const replication::ReadPlace& place, replication::Is
     ReadOutcome outcome;
     outcome.error = unavailable();
     if (outcome.error != ErrorCode::none) return outcome;
-    auto readable = leader_->readable(place, isolation, bounds(), last_stable_offset(),
+    const Offset stable =
+        SABOTAGED("reads-past-the-last-stable-offset") ? high_watermark() : last_stable_offset();
+    auto readable = leader_->readable(place, isolation, bounds(), stable,
                                       end_of_epoch(place.last_fetched_epoch), reader);
     if (SABOTAGED("reads-past-the-high-watermark")) readable.bound = log_->log_end_offset();
     return read_up_to(readable, place.offset, isolation, max_bytes, at_least_one);
@@ -339,7 +341,8 @@ ReadOutcome Partition::read_up_to(const replication::Readable& readable, Offset 
         return failed;
     }
     outcome.records = std::move(found->records);
-    if (isolation == replication::Isolation::read_committed && !outcome.records.empty()) {
+    if (isolation == replication::Isolation::read_committed && !outcome.records.empty() &&
+        !SABOTAGED("aborted-transactions-are-not-told")) {
         auto aborted = log_->aborted_transactions(from, readable.bound);
         if (!aborted.ok()) {
             ReadOutcome failed;

@@ -15,6 +15,7 @@
 #include <map>
 #include <utility>
 
+#include "base/probe.h"
 #include "broker/current_leader.h"
 #include "broker/dispatch.h"
 #include "record/record_batch.h"
@@ -71,6 +72,11 @@ struct Participation {
     runtime::TransactionCoordinator::PartitionErrors answers;
 
     bool concerns(const runtime::Partition& partition, const record::RecordBatchView& batch) const {
+        if (SABOTAGED("participation-is-not-asked")) return false;
+        if (SABOTAGED("producer-epoch-is-not-checked")) {
+            const auto known = partition.log()->active_producer(batch.producer_id());
+            if (known && known->epoch > batch.producer_epoch()) return false;
+        }
         return asks && !partition.has_open_transaction(batch.producer_id(), batch.producer_epoch());
     }
     // Whether a batch that opens a transaction in the partition may be appended now.

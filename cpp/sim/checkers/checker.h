@@ -44,6 +44,10 @@ struct SentBatch {
     std::vector<std::int64_t> numbers;
     bool idempotent = false;
     std::int16_t acks = -1;
+    // Of the client's transactions the one that it belongs to; none: 0.
+    std::int64_t transaction = 0;
+    // Another one has been given the transactional id since.
+    bool fenced = false;
     // Of the leader that it was sent to, if the client knows.
     LeaderEpoch leader_epoch = no_leader_epoch;
 };
@@ -51,6 +55,9 @@ struct SentBatch {
 struct ReadRecord {
     Offset offset;
     RecordId record;
+    bool marker = false;  // Of the end of a transaction; it has no content.
+    // An answer for those who want only what was committed tells them to pass it over.
+    bool hidden = false;
 };
 
 // What one client saw of a partition in one answer.
@@ -59,16 +66,22 @@ struct Sight {
     std::int32_t client = -1;
     Offset asked_from;
     LeaderEpoch leader_epoch = no_leader_epoch;  // Named by the client, and not refused.
+    bool is_committed = false;                   // It asked for what was committed.
     Offset high_watermark;
+    Offset last_stable_offset;
     Offset log_start_offset;
     std::vector<ReadRecord> records;
 };
+
+// How a transaction ended, as far as its producer knows for certain.
+enum class TransactionEnd { committed, aborted };
 
 // The whole of a partition, read while nobody wrote.
 struct Content {
     Partition partition;
     Offset log_start_offset;
     Offset log_end_offset;
+    bool is_committed = false;  // No transaction is open, and it is read as what was committed.
     std::vector<ReadRecord> records;
 };
 
@@ -113,6 +126,16 @@ public:
     virtual void commit_asked(const std::string& /*group*/, const Partition&, Offset /*offset*/) {}
     virtual void committed(const std::string& /*group*/, const Partition&, Offset /*offset*/) {}
     virtual void position_read(const std::string& /*group*/, const Partition&, Offset /*offset*/) {}
+    // A client is about to ask that its transaction be committed; it has ended, for certain.
+    virtual void commit_begun(std::int32_t /*client*/, std::int64_t /*transaction*/) {}
+    virtual void transaction_ended(std::int32_t /*client*/, std::int64_t /*transaction*/,
+                                   TransactionEnd) {}
+    // A position is to become a group's with the transaction; each is asked for once.
+    virtual void commit_asked_in_transaction(std::int32_t /*client*/, std::int64_t /*transaction*/,
+                                             const std::string& /*group*/, const Partition&,
+                                             Offset /*offset*/) {}
+    // Somebody did what was asked in the name of a producer after another had taken its place.
+    virtual void fenced_producer_served(std::int32_t /*client*/, const std::string& /*what*/) {}
     // A member of a group was told that it has a partition; is about to say that it has given it
     // up; is about to send a heartbeat; and the coordinator took that for a member's.
     virtual void share_told(const std::string& /*group*/, const std::string& /*member*/,
@@ -148,7 +171,9 @@ std::vector<std::unique_ptr<Checker>> all_checkers(const FlushPolicy& policy);
 
 std::unique_ptr<Checker> make_acked_never_lost(const FlushPolicy& policy);
 std::unique_ptr<Checker> make_deleted_stays_deleted();
+std::unique_ptr<Checker> make_fenced_producer_writes_nothing();
 std::unique_ptr<Checker> make_high_watermark_monotonic(const FlushPolicy& policy);
+std::unique_ptr<Checker> make_last_stable_offset_monotonic(const FlushPolicy& policy);
 std::unique_ptr<Checker> make_metadata_never_lost();
 std::unique_ptr<Checker> make_no_duplicate_for_idempotent();
 std::unique_ptr<Checker> make_offsets_contiguous();
@@ -156,6 +181,8 @@ std::unique_ptr<Checker> make_offsets_never_regress_on_failover();
 std::unique_ptr<Checker> make_one_leader_per_epoch();
 std::unique_ptr<Checker> make_one_owner_per_partition_per_generation();
 std::unique_ptr<Checker> make_only_what_was_sent();
+std::unique_ptr<Checker> make_positions_follow_their_transaction();
+std::unique_ptr<Checker> make_read_committed_atomic();
 std::unique_ptr<Checker> make_recovery_is_prefix(const FlushPolicy& policy);
 std::unique_ptr<Checker> make_replicas_agree();
 

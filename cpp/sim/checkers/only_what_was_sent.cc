@@ -24,6 +24,7 @@ private:
     void check(const Partition& partition, const std::vector<ReadRecord>& records) {
         auto numbers = sent_.end();
         for (const auto& read : records) {
+            if (read.marker) continue;  // The broker's own.
             // Those of one batch are of one client.
             if (numbers == sent_.end() || numbers->first.second != read.record.client) {
                 numbers = sent_.find({partition, read.record.client});

@@ -1,10 +1,13 @@
 #include "sim/client/records.h"
 
+#include <algorithm>
 #include <array>
 #include <charconv>
+#include <set>
 
 #include "base/prng.h"
 #include "record/compression.h"
+#include "record/control_record.h"
 #include "record/record.h"
 #include "record/record_batch.h"
 
@@ -25,6 +28,31 @@ constexpr auto letters = [] {
     }
     return all;
 }();
+
+// What a consumer of committed records passes over, batch by batch (KIP-98).
+class Hidden {
+public:
+    explicit Hidden(const AbortedTransactions& aborted) {
+        if (aborted) aborted_ = *aborted;
+        std::sort(aborted_.begin(), aborted_.end(), [](const auto& one, const auto& other) {
+            return one.first_offset < other.first_offset;
+        });
+    }
+
+    bool holds(const record::RecordBatchView& batch) {
+        for (; next_ < aborted_.size(); ++next_) {
+            if (aborted_[next_].first_offset > batch.last_offset()) break;
+            producers_.insert(aborted_[next_].producer_id);
+        }
+        return batch.is_transactional() && producers_.contains(batch.producer_id());
+    }
+    void ended(ProducerId producer) { producers_.erase(producer); }
+
+private:
+    std::vector<wire::FetchResponse::AbortedTransaction> aborted_;  // By first offset.
+    std::size_t next_ = 0;
+    std::set<ProducerId> producers_;  // Of whom an aborted transaction has begun.
+};
 
 }  // namespace
 
@@ -65,8 +93,10 @@ Bytes build_batch(const SentBatch& batch, const record::BatchOptions& options, W
     return builder.build(codecs);
 }
 
-Result<std::vector<ReadRecord>> read_records(const Rope& records, record::Codecs& codecs) {
+Result<std::vector<ReadRecord>> read_records(const Rope& records, record::Codecs& codecs,
+                                             const AbortedTransactions& aborted) {
     std::vector<ReadRecord> found;
+    Hidden hidden(aborted);
     const auto bytes = records.flatten();
     if (!bytes) return Error{ErrorCode::corrupt_message, "the records could not be read"};
     record::BatchWalker walker(*bytes);
@@ -81,10 +111,17 @@ Result<std::vector<ReadRecord>> read_records(const Rope& records, record::Codecs
         PABAL_TRY_ASSIGN(const auto content,
                          record::inflate_records(*bytes, *batch, codecs, inflated_bytes_max));
         record::RecordReader reader(*batch, content);
+        const bool is_marker = batch->is_control();
+        const bool is_hidden = hidden.holds(*batch) && !is_marker;
         while (true) {
             PABAL_TRY_ASSIGN(const auto read, reader.next());
             if (!read) break;
-            found.push_back({read->offset, read->value ? record_of(*read->value) : RecordId()});
+            const bool has_content = read->value && !is_marker;
+            found.push_back({read->offset, has_content ? record_of(*read->value) : RecordId(),
+                             is_marker, is_hidden});
+            const auto ends =
+                is_marker && read->key ? record::control_record_type(*read->key) : std::nullopt;
+            if (ends == record::ControlRecordType::abort) hidden.ended(batch->producer_id());
         }
     }
     return found;

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -10,6 +11,7 @@
 #include "base/rope.h"
 #include "record/batch_builder.h"
 #include "sim/checkers/checker.h"
+#include "wire/fetch.h"
 
 namespace pabal::sim {
 
@@ -21,7 +23,10 @@ RecordId record_of(ByteView value);
 // One batch of records with those numbers.
 Bytes build_batch(const SentBatch& batch, const record::BatchOptions& options, WallTime timestamp,
                   record::Codecs& codecs);
-// All records of whole batches; a damaged batch is an error.
-Result<std::vector<ReadRecord>> read_records(const Rope& records, record::Codecs& codecs);
+// All records of whole batches, and the markers of transactions among them; a damaged batch is an
+// error. What `aborted` tells to pass over, as an answer to a committed read does, is hidden.
+using AbortedTransactions = std::optional<std::vector<wire::FetchResponse::AbortedTransaction>>;
+Result<std::vector<ReadRecord>> read_records(const Rope& records, record::Codecs& codecs,
+                                             const AbortedTransactions& aborted = std::nullopt);
 
 }  // namespace pabal::sim

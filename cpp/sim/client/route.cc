@@ -69,18 +69,19 @@ io::Task<WireClient*> Route::to_leader(Partition partition) {
     co_return found == leaders_.end() ? nullptr : &broker(found->second.broker);
 }
 
-io::Task<WireClient*> Route::to_coordinator(std::string group) {
-    const auto known = coordinators_.find(group);
+io::Task<WireClient*> Route::to_coordinator(std::string key, Coordinated what) {
+    const auto known = coordinators_.find({what, key});
     if (brokers_.size() > 1 && known != coordinators_.end()) co_return &broker(known->second);
     wire::FindCoordinatorRequest request;
-    request.coordinator_keys.push_back(group);
+    request.key_type = static_cast<std::int8_t>(what);
+    request.coordinator_keys.push_back(key);
     const int version = static_cast<int>(random_.between(4, 6));
     auto& asked = brokers_.size() > 1 ? another() : *brokers_.front();
     auto answer = co_await asked.ask<wire::FindCoordinatorResponse>(request, version, patience);
     if (!answer.ok() || answer->coordinators.size() != 1) co_return nullptr;
     const auto& found = answer->coordinators[0];
     if (found.error_code != ErrorCode::none || !is_known(found.node_id)) co_return nullptr;
-    coordinators_[group] = found.node_id;
+    coordinators_[{what, key}] = found.node_id;
     co_return &broker(found.node_id);
 }
 

@@ -9,6 +9,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "base/ids.h"
@@ -43,9 +44,12 @@ public:
     // To be called when the leader was none, or did not answer.
     void forget(const Partition& partition);
 
-    // The same for the coordinator of a group.
-    io::Task<WireClient*> to_coordinator(std::string group);
-    void forget_coordinator(const std::string& group) { coordinators_.erase(group); }
+    // The same for the coordinator of a group, or of a transactional id.
+    enum class Coordinated : std::int8_t { group = 0, transactional_id = 1 };
+    io::Task<WireClient*> to_coordinator(std::string key, Coordinated what = Coordinated::group);
+    void forget_coordinator(const std::string& key, Coordinated what = Coordinated::group) {
+        coordinators_.erase({what, key});
+    }
 
 private:
     bool is_known(BrokerId id) const {
@@ -59,7 +63,7 @@ private:
     std::size_t current_ = 0;
     std::map<Partition, Leader> leaders_;
     std::map<Partition, LeaderEpoch> newest_;  // Of all that was told, forgotten or not.
-    std::map<std::string, BrokerId> coordinators_;
+    std::map<std::pair<Coordinated, std::string>, BrokerId> coordinators_;
 };
 
 }  // namespace pabal::sim

@@ -151,6 +151,10 @@ io::Task<bool> Run::make_topics() {
         return create_topics(&load_, reader_, scenario_.topics, scenario_.liveness);
     };
     auto status = co_await by_reader(work);
+    if (status.ok() && !scenario_.features.empty()) {
+        work = [this] { return set_features(reader_, scenario_.features, scenario_.liveness); };
+        status = co_await by_reader(work);
+    }
     if (!status.ok()) fail_liveness(status.error().message);
     co_return !failed();
 }
@@ -171,6 +175,8 @@ void Run::start_workloads() {
             workloads_.push_back(make_change_topics(load_, spec));
         else if (spec.kind == "change-voters")
             workloads_.push_back(make_change_voters(load_, spec));
+        else if (spec.kind == "transact")
+            workloads_.push_back(make_transact(load_, spec));
         else if (spec.kind == "watch")
             workloads_.push_back(make_watch(load_, spec));
         else
@@ -234,6 +240,13 @@ io::Task<void> Run::liveness() {
     load_.stopping = true;
     auto rested = co_await rest(deadline);
     if (!rested) fail_liveness("not every request is answered for good");
+    if (failed() || !load_.has_transactions) co_return;
+    // Invariant: no-transaction-hangs.
+    std::function<io::Task<Status>()> work = [this] {
+        return await_stable(&load_, reader_, scenario_.liveness);
+    };
+    auto stable = co_await by_reader(work);
+    if (!stable.ok()) fail_liveness("nothing fails any more, but " + stable.error().message);
 }
 
 io::Task<bool> Run::rest(Instant deadline) {

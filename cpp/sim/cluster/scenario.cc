@@ -88,6 +88,17 @@ public:
             }
         }
     }
+    // A table of integers.
+    template <class Integer>
+    void read_integers(std::string_view key, std::map<std::string, Integer>& out) {
+        with(key, [&](const toml::table& table) {
+            Section section(table, where_ + ": " + std::string(key));
+            for (const auto& [name, value] : table)
+                section.read_integer(name.str(), out[std::string(name.str())]);
+            if (const auto wrong = section.finish(); !wrong.empty() && error_.empty())
+                error_ = wrong;
+        });
+    }
     // Calls `visit` with the table, if it is there.
     template <class Visit>
     void with(std::string_view key, Visit visit) {
@@ -169,6 +180,7 @@ Result<Scenario> parse_scenario(std::string_view content, const std::string& nam
     top.read("liveness_ms", scenario.liveness);
     top.read_integer("brokers", scenario.brokers);
     top.read("broker", scenario.broker_config);
+    top.read_integers("features", scenario.features);
     top.read_integer("disk_bytes", scenario.disk_bytes);
     top.read_list("must_reach", scenario.must_reach);
     top.for_each("regression", [&](const toml::table& table) {
@@ -205,6 +217,8 @@ Result<Scenario> parse_scenario(std::string_view content, const std::string& nam
         section.read("kind", workload.kind);
         section.read_integer("clients", workload.clients);
         section.read("idempotent", workload.idempotent);
+        section.read_integer("transaction_version", workload.transaction_version);
+        section.read("commits", workload.commits);
         std::vector<std::int64_t> acks;
         if (section.read_list("acks", acks)) workload.acks.assign(acks.begin(), acks.end());
         section.read_integer("batch_records_max", workload.batch_records_max);

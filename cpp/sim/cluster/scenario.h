@@ -32,10 +32,13 @@ struct TopicSpec {
 
 struct WorkloadSpec {
     // "produce", "consume", "delete-records", "change-topics", "commit-offsets", "join-groups",
-    // "change-voters", "watch"
+    // "change-voters", "transact", "watch"
     std::string kind;
     std::int32_t clients = 1;
     bool idempotent = false;
+    // Of transactional producers: with 2 half of them, else none end epochs by it (KIP-890).
+    std::int16_t transaction_version = 2;
+    bool commits = false;  // Members of groups commit how far they have read, too.
     std::vector<std::int16_t> acks{-1};
     std::int32_t batch_records_max = 10;
     DurationRange pause{Duration::milliseconds(0), Duration::milliseconds(20)};
@@ -66,6 +69,8 @@ struct Scenario {
     Duration liveness = Duration::seconds(60);
     std::uint32_t brokers = 1;
     std::map<std::string, std::string> broker_config;
+    // Levels of features; those that are not named are the newest.
+    std::map<std::string, std::int16_t> features;
     std::uint64_t disk_bytes = 256 << 20;
     NetworkProfile network;
     std::vector<TopicSpec> topics;

@@ -1,7 +1,6 @@
 // Groups without members that commit how far they have read, and look up where they stand. A commit
 // without an answer may still take effect later: its group is looked at once more and then left.
-#include "io/gate.h"
-#include "sim/workloads/load.h"
+#include "sim/workloads/crew.h"
 #include "wire/offset_commit.h"
 #include "wire/offset_fetch.h"
 
@@ -10,53 +9,47 @@ namespace {
 
 constexpr Duration patience = Duration::seconds(5);
 
-class CommitOffsets final : public Workload {
-public:
-    CommitOffsets(Load& load, WorkloadSpec spec) : load_(load), spec_(std::move(spec)) {}
+// Where a client's group is.
+struct Place {
+    std::string group;
+    Partition partition;
+    std::int64_t asked = 0;
+    bool uncertain = false;
+};
 
-    void start() override {
-        for (int i = 0; i < spec_.clients; ++i) {
-            ++busy_;
-            auto& client = load_.add_client();
-            client.run(work(this, &client));
-        }
-    }
-    int busy() const override { return busy_; }
-    std::uint64_t progress() const override { return commits_; }
+struct Committer : PlainSeat {
+    using PlainSeat::PlainSeat;
+
+    Place place;
+    std::int32_t number = 0;  // Of its group, among those that it had.
+};
+
+class CommitOffsets final : public Crew<Committer> {
+public:
+    using Crew::Crew;
+
     std::string name() const override { return "groups"; }
 
 private:
-    // Where a client's group is.
-    struct Place {
-        std::string group;
-        Partition partition;
-        std::int64_t asked = 0;
-        bool uncertain = false;
-    };
+    void take_seat(int, Committer* seat) override { seat->place = fresh(&seat->client, 0); }
 
-    static io::Task<void> work(CommitOffsets* self, Client* client) {
-        std::int32_t number = 0;
-        Place place = self->fresh(client, number);
-        while (!self->load_.stopping) {
-            const Instant until = client->after(client->draw(self->spec_.pause));
-            io::Sleep sleep(client->clock(), until);
-            co_await sleep;
-            if (!self->load_.may_write) continue;
-            // The first one of all has the topic made.
-            auto* coordinator = co_await client->route().to_coordinator(place.group);
-            if (!coordinator) continue;
-            auto looked = co_await look(self, client, coordinator, place);
-            if (!looked) {
-                client->route().forget_coordinator(place.group);
-                continue;
-            }
-            if (place.uncertain) place = self->fresh(client, ++number);
-            if (!self->load_.may_write) continue;
-            place.asked += client->random().between(1, 10);
-            auto known = co_await commit(self, client, coordinator, place);
-            place.uncertain = !known;
+    io::Task<void> step(Committer* seat) override {
+        Client* client = &seat->client;
+        Place& place = seat->place;
+        if (!load_.may_write) co_return;
+        // The first one of all has the topic made.
+        auto* coordinator = co_await client->route().to_coordinator(place.group);
+        if (!coordinator) co_return;
+        auto looked = co_await look(this, client, coordinator, place);
+        if (!looked) {
+            client->route().forget_coordinator(place.group);
+            co_return;
         }
-        --self->busy_;
+        if (place.uncertain) place = fresh(client, ++seat->number);
+        if (!load_.may_write) co_return;
+        place.asked += client->random().between(1, 10);
+        auto known = co_await commit(this, client, coordinator, place);
+        place.uncertain = !known;
     }
 
     Place fresh(Client* client, std::int32_t number) {
@@ -110,17 +103,12 @@ private:
         if (!answer.ok() || answer->topics.size() != 1) co_return false;
         const ErrorCode error = answer->topics[0].partitions.at(0).error_code;
         if (error != ErrorCode::none) co_return error == ErrorCode::not_coordinator;
-        ++self->commits_;
+        ++self->progress_;
         ledger.each([&](Checker& checker) {
             checker.committed(place.group, place.partition, Offset(place.asked));
         });
         co_return true;
     }
-
-    Load& load_;
-    WorkloadSpec spec_;
-    int busy_ = 0;
-    std::uint64_t commits_ = 0;
 };
 
 }  // namespace

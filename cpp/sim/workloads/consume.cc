@@ -3,9 +3,8 @@
 #include <algorithm>
 #include <map>
 
-#include "io/gate.h"
 #include "sim/client/records.h"
-#include "sim/workloads/load.h"
+#include "sim/workloads/crew.h"
 #include "wire/fetch.h"
 #include "wire/list_offsets.h"
 
@@ -15,42 +14,25 @@ namespace {
 constexpr Duration patience = Duration::seconds(5);
 constexpr int newest_by_name = 12;
 constexpr int first_with_epoch = 9;
+constexpr std::int8_t read_committed = 1;
 
-class Consume final : public Workload {
+struct Consumer : PlainSeat {
+    using PlainSeat::PlainSeat;
+
+    record::Codecs codecs;
+    std::map<Partition, Offset> positions;
+};
+
+class Consume final : public Crew<Consumer> {
 public:
-    Consume(Load& load, WorkloadSpec spec) : load_(load), spec_(std::move(spec)) {}
+    using Crew::Crew;
 
-    void start() override {
-        for (int i = 0; i < spec_.clients; ++i) {
-            consumers_.push_back(std::make_unique<Consumer>(load_.add_client()));
-            ++busy_;
-            auto& consumer = *consumers_.back();
-            consumer.client.run(consume(this, &consumer));
-        }
-    }
-    int busy() const override { return busy_; }
-    std::uint64_t progress() const override { return answered_; }
     std::string name() const override { return "consumers"; }
 
 private:
-    struct Consumer {
-        explicit Consumer(Client& seat) : client(seat) {}
-
-        Client& client;
-        record::Codecs codecs;
-        std::map<Partition, Offset> positions;
-    };
-
-    static io::Task<void> consume(Consume* self, Consumer* consumer) {
-        auto& client = consumer->client;
-        while (!self->load_.stopping) {
-            const Instant until = client.after(client.draw(self->spec_.pause));
-            io::Sleep sleep(client.clock(), until);
-            co_await sleep;
-            const auto partition = self->load_.any_partition(client.random());
-            co_await fetch(self, consumer, partition);
-        }
-        --self->busy_;
+    io::Task<void> step(Consumer* consumer) override {
+        const auto partition = load_.any_partition(consumer->client.random());
+        co_await fetch(this, consumer, partition);
     }
 
     static io::Task<void> fetch(Consume* self, Consumer* consumer, Partition partition) {
@@ -108,7 +90,7 @@ private:
             client.route().forget(partition);
             co_return;
         }
-        self->see(*consumer, partition, from, epoch, got);
+        self->see(*consumer, partition, request, got);
     }
 
     static io::Task<void> find_start(Consume* self, Consumer* consumer, Partition partition) {
@@ -135,18 +117,22 @@ private:
         if (found.error_code == ErrorCode::none) consumer->positions[partition] = found.offset;
     }
 
-    void see(Consumer& consumer, const Partition& partition, Offset from, LeaderEpoch epoch,
+    void see(Consumer& consumer, const Partition& partition, const wire::FetchRequest& asked,
              const wire::FetchResponse::PartitionData& got) {
-        ++answered_;
+        ++progress_;
+        const auto& wanted = asked.topics[0].partitions[0];
+        const Offset from = wanted.fetch_offset;
         Sight sight;
         sight.partition = partition;
         sight.client = consumer.client.id();
         sight.asked_from = from;
-        sight.leader_epoch = epoch;
+        sight.leader_epoch = wanted.current_leader_epoch;
+        sight.is_committed = asked.isolation_level == read_committed;
         sight.high_watermark = got.high_watermark;
+        sight.last_stable_offset = got.last_stable_offset;
         sight.log_start_offset = got.log_start_offset;
         if (got.records) {
-            auto records = read_records(*got.records, consumer.codecs);
+            auto records = read_records(*got.records, consumer.codecs, got.aborted_transactions);
             if (!records.ok()) {
                 garbled(text(partition) + " from offset " + std::to_string(from.value()) + ": " +
                         records.error().message);
@@ -165,12 +151,6 @@ private:
     void garbled(const std::string& what) {
         load_.ledger.each([&](Checker& checker) { checker.response_garbled(what); });
     }
-
-    Load& load_;
-    WorkloadSpec spec_;
-    std::vector<std::unique_ptr<Consumer>> consumers_;
-    int busy_ = 0;
-    std::uint64_t answered_ = 0;
 };
 
 }  // namespace

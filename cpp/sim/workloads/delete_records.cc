@@ -1,7 +1,6 @@
 // Now and then somebody deletes the records below some offset of a partition.
 #include "wire/delete_records.h"
-#include "io/gate.h"
-#include "sim/workloads/load.h"
+#include "sim/workloads/crew.h"
 #include "wire/list_offsets.h"
 
 namespace pabal::sim {
@@ -9,32 +8,18 @@ namespace {
 
 constexpr Duration patience = Duration::seconds(5);
 
-class DeleteRecords final : public Workload {
+class DeleteRecords final : public Crew<PlainSeat> {
 public:
-    DeleteRecords(Load& load, WorkloadSpec spec) : load_(load), spec_(std::move(spec)) {}
+    using Crew::Crew;
 
-    void start() override {
-        for (int i = 0; i < spec_.clients; ++i) {
-            ++busy_;
-            auto& client = load_.add_client();
-            client.run(work(this, &client));
-        }
-    }
-    int busy() const override { return busy_; }
-    std::uint64_t progress() const override { return deletions_; }
     std::string name() const override { return "deleters"; }
 
 private:
-    static io::Task<void> work(DeleteRecords* self, Client* client) {
-        while (!self->load_.stopping) {
-            const Instant until = client->after(client->draw(self->spec_.pause));
-            io::Sleep sleep(client->clock(), until);
-            co_await sleep;
-            if (!self->load_.may_write) continue;
-            const auto partition = self->load_.any_partition(client->random());
-            co_await delete_some(self, client, partition);
-        }
-        --self->busy_;
+    io::Task<void> step(PlainSeat* seat) override {
+        if (!load_.may_write) co_return;
+        Client* client = &seat->client;
+        const auto partition = load_.any_partition(client->random());
+        co_await delete_some(this, client, partition);
     }
 
     static io::Task<void> delete_some(DeleteRecords* self, Client* client, Partition partition) {
@@ -83,14 +68,9 @@ private:
         }
         const auto& done = answer->topics[0].partitions[0];
         if (done.error_code != ErrorCode::none) co_return;
-        ++self->deletions_;
+        ++self->progress_;
         ledger.each([&](Checker& checker) { checker.deleted(partition, done.low_watermark); });
     }
-
-    Load& load_;
-    WorkloadSpec spec_;
-    int busy_ = 0;
-    std::uint64_t deletions_ = 0;
 };
 
 }  // namespace

@@ -6,11 +6,12 @@
 
 #include "base/uuid.h"
 #include "io/gate.h"
-#include "sim/workloads/load.h"
+#include "sim/workloads/crew.h"
 #include "wire/consumer_group_heartbeat.h"
 #include "wire/heartbeat.h"
 #include "wire/join_group.h"
 #include "wire/leave_group.h"
+#include "wire/offset_commit.h"
 #include "wire/records/consumer_protocol_assignment.h"
 #include "wire/records/consumer_protocol_subscription.h"
 #include "wire/sync_group.h"
@@ -25,6 +26,7 @@ constexpr int members_of_group = 3;
 // Of so many heartbeats one is followed by something else.
 constexpr std::uint64_t leaves_one_in = 40;
 constexpr std::uint64_t sleeps_one_in = 25;
+constexpr std::uint64_t commits_one_in = 3;
 
 template <class Message>
 Bytes embedded(const Message& message) {
@@ -50,59 +52,48 @@ std::optional<std::set<std::int32_t>> share_of(const Bytes& bytes) {
     return share;
 }
 
-class JoinGroups final : public Workload {
-public:
-    JoinGroups(Load& load, WorkloadSpec spec) : load_(load), spec_(std::move(spec)) {}
+struct Seat : PlainSeat {
+    using PlainSeat::PlainSeat;
 
-    void start() override {
-        for (int i = 0; i < spec_.clients; ++i) {
-            ++busy_;
-            auto& client = load_.add_client();
-            seats_.push_back(std::make_unique<Seat>(client));
-            seats_.back()->group = "team-" + std::to_string(i / members_of_group);
-            seats_.back()->classic = i % 2 == 0;
-            client.run(work(this, seats_.back().get()));
-        }
-    }
-    int busy() const override { return busy_; }
-    std::uint64_t progress() const override { return accepted_; }
+    std::string group;
+    bool classic = false;
+    std::string member;
+    std::int32_t epoch = 0;  // Or the generation.
+    bool joined = false;
+    std::set<std::int32_t> held;
+};
+
+class JoinGroups final : public Crew<Seat> {
+public:
+    using Crew::Crew;
+
     std::string name() const override { return "members of groups"; }
 
 private:
-    struct Seat {
-        explicit Seat(Client& its) : client(its) {}
+    void take_seat(int number, Seat* seat) override {
+        seat->group = "team-" + std::to_string(number / members_of_group);
+        seat->classic = number % 2 == 0;
+    }
 
-        Client& client;
-        std::string group;
-        bool classic = false;
-        std::string member;
-        std::int32_t epoch = 0;  // Or the generation.
-        bool joined = false;
-        std::set<std::int32_t> held;
-    };
-
-    static io::Task<void> work(JoinGroups* self, Seat* seat) {
+    io::Task<void> step(Seat* seat) override {
         Client& client = seat->client;
-        while (!self->load_.stopping) {
-            const Instant until = client.after(client.draw(self->spec_.pause));
-            io::Sleep sleep(client.clock(), until);
-            co_await sleep;
-            auto* coordinator = co_await client.route().to_coordinator(seat->group);
-            if (!coordinator) continue;
-            auto reached = co_await speak(self, seat, coordinator);
-            if (!reached) client.route().forget_coordinator(seat->group);
-            if (client.random().below(leaves_one_in) == 0) {
-                auto left = co_await leave(self, seat, coordinator);
-                if (!left) client.route().forget_coordinator(seat->group);
-            }
-            if (client.random().below(sleeps_one_in) == 0) {
-                const Instant long_after = client.after(
-                    Duration::milliseconds(client.random().between(0, 2 * session_timeout_ms)));
-                io::Sleep nap(client.clock(), long_after);
-                co_await nap;
-            }
+        auto* coordinator = co_await client.route().to_coordinator(seat->group);
+        if (!coordinator) co_return;
+        // Before it can hear that it is no member any more.
+        if (spec_.commits && client.random().below(commits_one_in) == 0)
+            co_await commit(this, seat, coordinator);
+        auto reached = co_await speak(this, seat, coordinator);
+        if (!reached) client.route().forget_coordinator(seat->group);
+        if (client.random().below(leaves_one_in) == 0) {
+            auto left = co_await leave(this, seat, coordinator);
+            if (!left) client.route().forget_coordinator(seat->group);
         }
-        --self->busy_;
+        if (client.random().below(sleeps_one_in) == 0) {
+            const Instant long_after = client.after(
+                Duration::milliseconds(client.random().between(0, 2 * session_timeout_ms)));
+            io::Sleep nap(client.clock(), long_after);
+            co_await nap;
+        }
     }
 
     const Topic& topic() const { return load_.topics.front(); }
@@ -138,7 +129,7 @@ private:
     void accepted(const Seat* seat) {
         load_.ledger.each(
             [&](Checker& checker) { checker.heartbeat_accepted(seat->group, seat->member); });
-        if (!seat->held.empty()) ++accepted_;
+        if (!seat->held.empty()) ++progress_;
     }
 
     // Whether the coordinator answered, and is it.
@@ -282,6 +273,33 @@ private:
 
     // --- both
 
+    // In the name of the member, with what it last knew: who was taken out is refused.
+    static io::Task<void> commit(JoinGroups* self, Seat* seat, WireClient* coordinator) {
+        if (!seat->joined || seat->held.empty() || !self->load_.may_write) co_return;
+        wire::OffsetCommitRequest request;
+        request.group_id = seat->group;
+        request.member_id = seat->member;
+        request.generation_id_or_member_epoch = seat->epoch;
+        auto& topic = request.topics.emplace_back();
+        topic.name = self->topic().spec.name;
+        for (const std::int32_t index : seat->held) {
+            auto& partition = topic.partitions.emplace_back();
+            partition.partition_index = PartitionIndex(index);
+            partition.committed_offset = Offset(1);
+            partition.committed_metadata = "";
+        }
+        const std::string member = seat->member;
+        self->beats(seat);
+        ++self->load_.writes_under_way;
+        auto answer = co_await coordinator->ask<wire::OffsetCommitResponse>(request, 9, patience);
+        --self->load_.writes_under_way;
+        if (!answer.ok() || answer->topics.size() != 1) co_return;
+        for (const auto& partition : answer->topics[0].partitions)
+            if (partition.error_code != ErrorCode::none) co_return;
+        self->load_.ledger.each(
+            [&](Checker& checker) { checker.heartbeat_accepted(seat->group, member); });
+    }
+
     static io::Task<bool> leave(JoinGroups* self, Seat* seat, WireClient* coordinator) {
         if (!seat->joined) co_return true;
         self->begin_anew(seat);
@@ -302,12 +320,6 @@ private:
             co_await coordinator->ask<wire::ConsumerGroupHeartbeatResponse>(request, 0, patience);
         co_return answer.ok();
     }
-
-    Load& load_;
-    WorkloadSpec spec_;
-    std::vector<std::unique_ptr<Seat>> seats_;
-    int busy_ = 0;
-    std::uint64_t accepted_ = 0;
 };
 
 }  // namespace

@@ -4,6 +4,7 @@
 #pragma once
 
 #include <cstdint>
+#include <map>
 #include <memory>
 #include <string>
 #include <vector>
@@ -71,6 +72,9 @@ public:
     bool may_write = false;
     // Requests that change something and whose end is not known yet.
     int writes_under_way = 0;
+    // Somebody writes within transactions: logs are read as those see them who only want what was
+    // committed, once no transaction is open.
+    bool has_transactions = false;
     // No new work; what is under way is finished.
     bool stopping = false;
     // The run has failed: nothing is finished any more.
@@ -99,6 +103,7 @@ std::unique_ptr<Workload> make_join_groups(Load& load, const WorkloadSpec& spec)
 std::unique_ptr<Workload> make_delete_records(Load& load, const WorkloadSpec& spec);
 std::unique_ptr<Workload> make_change_topics(Load& load, const WorkloadSpec& spec);
 std::unique_ptr<Workload> make_change_voters(Load& load, const WorkloadSpec& spec);
+std::unique_ptr<Workload> make_transact(Load& load, const WorkloadSpec& spec);
 std::unique_ptr<Workload> make_watch(Load& load, const WorkloadSpec& spec);
 
 // The metadata quorum as some broker describes it.
@@ -107,6 +112,11 @@ struct QuorumView {
     LeaderEpoch epoch = no_leader_epoch;
     Offset high_watermark;
     std::size_t holders = 0;  // Replicas, voters or not, that have all below the high watermark.
+    struct Voter {
+        BrokerId id;
+        DirectoryId directory;
+    };
+    std::vector<Voter> voters;
 };
 io::Task<IoResult<QuorumView>> describe_quorum(WireClient* broker, Duration patience);
 
@@ -116,6 +126,11 @@ io::Task<Status> create_topics(Load* load, Client* client, std::vector<TopicSpec
 // Reads every partition from its start to its end and shows it to the checkers. Nobody may write
 // meanwhile. An error says what could not be read within `patience`.
 io::Task<Status> read_everything(Load* load, Client* client, Duration patience);
+// Until no transaction is open in any partition. An error says which hangs after `patience`.
+io::Task<Status> await_stable(Load* load, Client* client, Duration patience);
+// Sets the levels of the features that the scenario names.
+io::Task<Status> set_features(Client* client, std::map<std::string, std::int16_t> levels,
+                              Duration patience);
 // Until every broker says that every partition has a leader and all its replicas in sync, and of
 // one leader. An error says who is behind after `patience`.
 io::Task<Status> await_in_sync(Client* client, Duration patience);

@@ -4,9 +4,8 @@
 #include <map>
 
 #include "base/assert.h"
-#include "io/gate.h"
 #include "sim/client/records.h"
-#include "sim/workloads/load.h"
+#include "sim/workloads/crew.h"
 #include "wire/init_producer_id.h"
 #include "wire/produce.h"
 
@@ -19,56 +18,39 @@ constexpr int newest_by_id = 13;
 
 enum class Fate { acknowledged, unknown, refused };
 
-class Produce final : public Workload {
-public:
-    Produce(Load& load, WorkloadSpec spec) : load_(load), spec_(std::move(spec)) {}
+struct Producer : PlainSeat {
+    using PlainSeat::PlainSeat;
 
-    void start() override {
-        for (int i = 0; i < spec_.clients; ++i) {
-            producers_.push_back(std::make_unique<Producer>(load_.add_client()));
-            ++busy_;
-            auto& producer = *producers_.back();
-            producer.client.run(produce(this, &producer));
-        }
-    }
-    int busy() const override { return busy_; }
-    std::uint64_t progress() const override { return acknowledged_; }
+    record::Codecs codecs;
+    std::int64_t next_number = 0;
+    ProducerId id = no_producer_id;
+    ProducerEpoch epoch = no_producer_epoch;
+    std::map<Partition, std::int32_t> sequences;
+};
+
+class Produce final : public Crew<Producer> {
+public:
+    using Crew::Crew;
+
     std::string name() const override {
         return spec_.idempotent ? "idempotent producers" : "producers";
     }
 
 private:
-    struct Producer {
-        explicit Producer(Client& seat) : client(seat) {}
-
-        Client& client;
-        record::Codecs codecs;
-        std::int64_t next_number = 0;
-        ProducerId id = no_producer_id;
-        ProducerEpoch epoch = no_producer_epoch;
-        std::map<Partition, std::int32_t> sequences;
-    };
-
     static io::Task<void> pause(Client* client, Duration duration) {
         const Instant until = client->clock().now() + duration;
         io::Sleep sleep(client->clock(), until);
         co_await sleep;
     }
 
-    static io::Task<void> produce(Produce* self, Producer* producer) {
-        Client* client = &producer->client;
-        while (!self->load_.stopping) {
-            const Duration wait = client->draw(self->spec_.pause);
-            co_await pause(client, wait);
-            if (!self->load_.may_write) continue;
-            if (self->spec_.idempotent && producer->id == no_producer_id) {
-                co_await become_idempotent(producer);
-                continue;
-            }
-            auto batch = self->next_batch(*producer);
-            co_await deliver(self, producer, batch);
+    io::Task<void> step(Producer* producer) override {
+        if (!load_.may_write) co_return;
+        if (spec_.idempotent && producer->id == no_producer_id) {
+            co_await become_idempotent(producer);
+            co_return;
         }
-        --self->busy_;
+        auto batch = next_batch(*producer);
+        co_await deliver(this, producer, batch);
     }
 
     SentBatch next_batch(Producer& producer) {
@@ -185,11 +167,11 @@ private:
     Fate fate_of(const SentBatch& batch, ErrorCode code, Offset base_offset) {
         switch (code) {
             case ErrorCode::none:
-                ++acknowledged_;
+                ++progress_;
                 load_.ledger.each(
                     [&](Checker& checker) { checker.acknowledged(batch, base_offset); });
                 return Fate::acknowledged;
-            case ErrorCode::duplicate_sequence_number: ++acknowledged_; return Fate::acknowledged;
+            case ErrorCode::duplicate_sequence_number: ++progress_; return Fate::acknowledged;
             case ErrorCode::out_of_order_sequence_number:
             case ErrorCode::unknown_producer_id:
             case ErrorCode::invalid_producer_epoch:
@@ -205,12 +187,6 @@ private:
             default: return Fate::unknown;
         }
     }
-
-    Load& load_;
-    WorkloadSpec spec_;
-    std::vector<std::unique_ptr<Producer>> producers_;
-    int busy_ = 0;
-    std::uint64_t acknowledged_ = 0;
 };
 
 }  // namespace

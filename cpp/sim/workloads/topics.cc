@@ -1,5 +1,6 @@
 // Creating the topics of a scenario, waiting until all replicas are in sync, and reading all of
 // them from end to end.
+#include <algorithm>
 #include <map>
 
 #include "io/gate.h"
@@ -9,11 +10,20 @@
 #include "wire/fetch.h"
 #include "wire/list_offsets.h"
 #include "wire/metadata.h"
+#include "wire/update_features.h"
 
 namespace pabal::sim {
 namespace {
 
 constexpr Duration patience_of_one = Duration::seconds(5);
+// Of ListOffsets.
+constexpr std::int64_t latest = -1;
+constexpr std::int64_t earliest = -2;
+// Levels of isolation.
+constexpr std::int8_t read_uncommitted = 0;
+constexpr std::int8_t read_committed = 1;
+// Of an update of features: to a lower level, if nothing is lost by it.
+constexpr std::int8_t safe_downgrade = 2;
 
 io::Task<void> wait(Client* client, Duration duration) {
     const Instant until = client->after(duration);
@@ -72,8 +82,10 @@ io::Task<Result<TopicId>> create_and_find(Load* load, Client* client, TopicSpec 
     co_return id;
 }
 
-io::Task<Result<Offset>> find_offset(Client* client, Partition partition, std::int64_t which) {
+io::Task<Result<Offset>> find_offset(Client* client, Partition partition, std::int64_t which,
+                                     std::int8_t isolation) {
     wire::ListOffsetsRequest request;
+    request.isolation_level = isolation;
     request.replica_id = no_broker;
     wire::ListOffsetsRequest::ListOffsetsTopic topic;
     topic.name = partition.topic;
@@ -97,8 +109,10 @@ io::Task<Result<Offset>> find_offset(Client* client, Partition partition, std::i
 }
 
 io::Task<Result<std::vector<ReadRecord>>> read_batches(Client* client, Partition partition,
-                                                       Offset from, record::Codecs* codecs) {
+                                                       Offset from, std::int8_t isolation,
+                                                       record::Codecs* codecs) {
     wire::FetchRequest request;
+    request.isolation_level = isolation;
     request.min_bytes = 1;
     request.max_wait_ms = 100;
     wire::FetchRequest::FetchTopic topic;
@@ -119,24 +133,49 @@ io::Task<Result<std::vector<ReadRecord>>> read_batches(Client* client, Partition
     const auto& got = answer->responses[0].partitions[0];
     if (got.error_code != ErrorCode::none) co_return Error{got.error_code, "Fetch failed"};
     if (!got.records) co_return std::vector<ReadRecord>();
-    auto records = read_records(*got.records, *codecs);
+    auto records = read_records(*got.records, *codecs, got.aborted_transactions);
     co_return records;
 }
 
-io::Task<Result<Content>> read_partition(Client* client, Partition partition) {
+// Nothing if no transaction is open in the partition, whose log ends at `end`.
+io::Task<Status> check_stable(Client* client, Partition partition, Offset end) {
+    auto stable = co_await find_offset(client, partition, latest, read_committed);
+    if (!stable.ok()) co_return stable.error();
+    if (*stable >= end) co_return Status();
+    co_return failed("a transaction that began at offset " + std::to_string(stable->value()) +
+                     " of " + text(partition) + " hangs; the log ends at " +
+                     std::to_string(end.value()));
+}
+
+io::Task<Status> find_open_transaction(Client* client, Partition partition) {
+    auto end = co_await find_offset(client, partition, latest, read_uncommitted);
+    if (!end.ok()) co_return end.error();
+    const Offset at = *end;
+    auto stable = co_await check_stable(client, partition, at);
+    co_return stable;
+}
+
+io::Task<Result<Content>> read_partition(Client* client, Partition partition,
+                                         bool has_transactions) {
     record::Codecs codecs;
     Content content;
     content.partition = partition;
-    auto start = co_await find_offset(client, partition, -2);
+    auto start = co_await find_offset(client, partition, earliest, read_uncommitted);
     if (!start.ok()) co_return start.error();
-    auto end = co_await find_offset(client, partition, -1);
+    auto end = co_await find_offset(client, partition, latest, read_uncommitted);
     if (!end.ok()) co_return end.error();
+    if (has_transactions) {
+        const Offset at = *end;
+        auto stable = co_await check_stable(client, partition, at);
+        content.is_committed = stable.ok();
+    }
+    const std::int8_t isolation = content.is_committed ? read_committed : read_uncommitted;
     content.log_start_offset = *start;
     content.log_end_offset = *end;
     Offset next = *start;
     int empty = 0;
     while (next < *end) {
-        auto records = co_await read_batches(client, partition, next, &codecs);
+        auto records = co_await read_batches(client, partition, next, isolation, &codecs);
         if (!records.ok()) co_return records.error();
         if (records->empty()) {
             if (++empty == 20) {
@@ -223,13 +262,60 @@ io::Task<Status> create_topics(Load* load, Client* client, std::vector<TopicSpec
     co_return Status();
 }
 
+io::Task<Status> await_stable(Load* load, Client* client, Duration patience) {
+    const Instant deadline = client->after(patience);
+    for (const auto& topic : load->topics) {
+        for (std::int32_t index = 0; index < topic.spec.partitions; ++index) {
+            const Partition partition{topic.spec.name, index};
+            while (true) {
+                auto stable = co_await find_open_transaction(client, partition);
+                if (stable.ok()) break;
+                client->route().forget(partition);
+                if (client->clock().now() >= deadline) co_return stable;
+                co_await wait(client, Duration::milliseconds(50));
+            }
+        }
+    }
+    co_return Status();
+}
+
+io::Task<Status> set_features(Client* client, std::map<std::string, std::int16_t> levels,
+                              Duration patience) {
+    wire::UpdateFeaturesRequest request;
+    request.timeout_ms = static_cast<std::int32_t>(patience_of_one.to_milliseconds());
+    for (const auto& [name, level] : levels) {
+        auto& update = request.feature_updates.emplace_back();
+        update.feature = name;
+        update.max_version_level = level;
+        update.upgrade_type = safe_downgrade;
+    }
+    const Instant deadline = client->after(patience);
+    while (true) {
+        auto* broker = &client->wire();
+        auto answer =
+            co_await broker->ask<wire::UpdateFeaturesResponse>(request, 1, patience_of_one);
+        if (answer.ok() && answer->error_code == ErrorCode::none) {
+            const auto refused =
+                std::find_if(answer->results.begin(), answer->results.end(),
+                             [](const auto& each) { return each.error_code != ErrorCode::none; });
+            if (refused == answer->results.end()) co_return Status();
+        }
+        if (client->clock().now() >= deadline) {
+            co_return failed("the features cannot be set: " +
+                             (answer.ok() ? answer->error_message.value_or("no reason given")
+                                          : answer.error().message));
+        }
+        co_await wait(client, Duration::milliseconds(50));
+    }
+}
+
 io::Task<Status> read_everything(Load* load, Client* client, Duration patience) {
     const Instant deadline = client->after(patience);
     for (const auto& topic : load->topics) {
         for (std::int32_t index = 0; index < topic.spec.partitions; ++index) {
             const Partition partition{topic.spec.name, index};
             while (true) {
-                auto content = co_await read_partition(client, partition);
+                auto content = co_await read_partition(client, partition, load->has_transactions);
                 if (content.ok()) {
                     load->ledger.each([&](Checker& checker) { checker.read_all(*content); });
                     break;

@@ -1,7 +1,6 @@
 // The observers: they ask one broker after the other, whatever state it is in, who leads the
 // metadata quorum and every partition, and tell the checkers what each says.
-#include "io/gate.h"
-#include "sim/workloads/load.h"
+#include "sim/workloads/crew.h"
 #include "wire/describe_quorum.h"
 #include "wire/metadata.h"
 
@@ -11,37 +10,23 @@ namespace {
 constexpr Duration patience = Duration::seconds(2);
 constexpr char metadata_topic[] = "__cluster_metadata";
 
-class Watch final : public Workload {
+class Watch final : public Crew<PlainSeat> {
 public:
-    Watch(Load& load, WorkloadSpec spec) : load_(load), spec_(std::move(spec)) {}
+    using Crew::Crew;
 
-    void start() override {
-        for (int i = 0; i < spec_.clients; ++i) {
-            ++busy_;
-            auto& client = load_.add_client();
-            client.run(work(this, &client));
-        }
-    }
-    int busy() const override { return busy_; }
-    std::uint64_t progress() const override { return answers_; }
     std::string name() const override { return "observers"; }
 
 private:
-    static io::Task<void> work(Watch* self, Client* client) {
-        while (!self->load_.stopping) {
-            const Instant until = client->after(client->draw(self->spec_.pause));
-            io::Sleep sleep(client->clock(), until);
-            co_await sleep;
-            const auto id = client->random().below(client->route().broker_count());
-            auto* broker = &client->route().broker(BrokerId(static_cast<std::int32_t>(id)));
-            if (client->random().chance(1, 2)) {
-                co_await ask_for_partitions(self, broker);
-            } else {
-                auto quorum = co_await describe_quorum(broker, patience);
-                if (quorum.ok()) self->tell({metadata_topic, 0}, quorum->leader, quorum->epoch);
-            }
+    io::Task<void> step(PlainSeat* seat) override {
+        Client* client = &seat->client;
+        const auto id = client->random().below(client->route().broker_count());
+        auto* broker = &client->route().broker(BrokerId(static_cast<std::int32_t>(id)));
+        if (client->random().chance(1, 2)) {
+            co_await ask_for_partitions(this, broker);
+        } else {
+            auto quorum = co_await describe_quorum(broker, patience);
+            if (quorum.ok()) tell({metadata_topic, 0}, quorum->leader, quorum->epoch);
         }
-        --self->busy_;
     }
 
     static io::Task<void> ask_for_partitions(Watch* self, WireClient* broker) {
@@ -60,14 +45,9 @@ private:
     }
 
     void tell(const Partition& partition, BrokerId leader, LeaderEpoch epoch) {
-        ++answers_;
+        ++progress_;
         load_.ledger.each([&](Checker& checker) { checker.told_leader(partition, leader, epoch); });
     }
-
-    Load& load_;
-    WorkloadSpec spec_;
-    int busy_ = 0;
-    std::uint64_t answers_ = 0;
 };
 
 }  // namespace
@@ -92,6 +72,8 @@ io::Task<IoResult<QuorumView>> describe_quorum(WireClient* broker, Duration pati
     for (const auto* replicas : {&told.current_voters, &told.observers})
         for (const auto& replica : *replicas)
             view.holders += replica.log_end_offset >= told.high_watermark ? 1 : 0;
+    for (const auto& voter : told.current_voters)
+        view.voters.push_back({voter.replica_id, voter.replica_directory_id});
     co_return view;
 }
 
