@@ -83,7 +83,7 @@ Outcome<wire::AlterPartitionResponse> alter_partition(const wire::AlterPartition
             }
             response.error_code = judge(asked, isr, request.broker_id, *partition, image);
             if (response.error_code != ErrorCode::none) continue;
-            PartitionChange change(electable, &config, *topic, asked.partition_index);
+            PartitionChange change(electable, config, *topic, asked.partition_index);
             change.isr = std::move(isr);
             change.recovering = asked.leader_recovery_state == recovering_state;
             auto record = change.record();

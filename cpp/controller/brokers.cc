@@ -95,6 +95,11 @@ Record registration_change(const BrokerImage& broker, std::int8_t fenced,
     return record;
 }
 
+bool lost_its_end(const wire::BrokerRegistrationRequest& request, const ClusterImage& image) {
+    const BrokerImage* known = image.broker(request.broker_id);
+    return !known || known->epoch != request.previous_broker_epoch;
+}
+
 Outcome<wire::BrokerRegistrationResponse> register_broker(
     const wire::BrokerRegistrationRequest& request, Predecessor predecessor,
     std::string_view cluster_id, Offset next_offset, const metadata::BrokerConfig& config,
@@ -124,7 +129,8 @@ Outcome<wire::BrokerRegistrationResponse> register_broker(
         record.broker_epoch = BrokerEpoch(next_offset.value());
         record.fenced = true;
         if (known && predecessor != Predecessor::is_replaced)
-            broker_left(image, config, request.broker_id, outcome.records);
+            broker_left(image, config, request.broker_id, lost_its_end(request, image),
+                        outcome.records);
     }
     outcome.response.broker_epoch = record.broker_epoch;
     outcome.records.emplace_back(std::move(record));
@@ -159,7 +165,7 @@ Outcome<wire::BrokerHeartbeatResponse> heartbeat(const wire::BrokerHeartbeatRequ
         if (leads) {
             if (!broker.in_controlled_shutdown)
                 outcome.records.push_back(registration_change(broker, 0, 1));
-            broker_leaves(image, broker.id, outcome.records);
+            broker_leaves(image, config, broker.id, outcome.records);
         } else if (!broker.in_controlled_shutdown || others_know_of_shutdown) {
             fence();
             response.should_shut_down = true;
@@ -178,7 +184,7 @@ std::vector<Record> fence_broker(BrokerId id, const metadata::BrokerConfig& conf
     std::vector<Record> records;
     const BrokerImage* broker = image.broker(id);
     if (!broker || broker->fenced) return records;
-    broker_left(image, config, id, records);
+    broker_left(image, config, id, false, records);
     records.push_back(registration_change(*broker, 1, 0));
     return records;
 }
@@ -234,7 +240,8 @@ Outcome<wire::UnregisterBrokerResponse> unregister_broker(
             "Broker " + std::to_string(request.broker_id.value()) + " is not registered.";
         return outcome;
     }
-    broker_left(image, config, request.broker_id, outcome.records);
+    // Whatever comes back under its id may be somebody else.
+    broker_left(image, config, request.broker_id, true, outcome.records);
     wire::UnregisterBrokerRecord record;
     record.broker_id = request.broker_id;
     record.broker_epoch = known->epoch;

@@ -32,7 +32,8 @@ enum class Predecessor {
 };
 
 // The broker's epoch is `next_offset`, where the first record of this outcome will stand. A process
-// that registers again keeps its epoch.
+// that registers again keeps its epoch. One that does not know the epoch of its predecessor, which
+// an orderly end leaves behind, may have lost the end of its logs (KIP-966).
 Outcome<wire::BrokerRegistrationResponse> register_broker(
     const wire::BrokerRegistrationRequest& request, Predecessor predecessor,
     std::string_view cluster_id, Offset next_offset, const metadata::BrokerConfig& config,
@@ -43,6 +44,10 @@ Outcome<wire::BrokerHeartbeatResponse> heartbeat(const wire::BrokerHeartbeatRequ
                                                  bool others_know_of_shutdown,
                                                  const metadata::BrokerConfig& config,
                                                  const metadata::ClusterImage& image);
+
+// Its predecessor had no orderly end, as far as is known.
+bool lost_its_end(const wire::BrokerRegistrationRequest& request,
+                  const metadata::ClusterImage& image);
 
 // The broker's session is over, or it is known to be dead. No records if it is fenced already.
 std::vector<metadata::Record> fence_broker(BrokerId broker, const metadata::BrokerConfig& config,

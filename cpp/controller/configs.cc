@@ -5,6 +5,8 @@
 #include <map>
 #include <string>
 
+#include "controller/eligible_leaders.h"
+
 namespace pabal::controller {
 namespace {
 
@@ -93,6 +95,8 @@ Result<std::vector<Record>> plan(const ConfigResource& resource, const Changes& 
     for (const auto& [name, value] : changes) {
         auto found = current.find(name);
         if (value) PABAL_TRY(metadata::validate_dynamic_config(resource, name, *value));
+        if (name == min_in_sync_replicas)
+            PABAL_TRY(check_min_in_sync_change(resource, value, image));
         const bool same =
             value ? found != current.end() && found->second == *value : found == current.end();
         // Brokers load files again when a setting of theirs is written once more.
@@ -103,6 +107,7 @@ Result<std::vector<Record>> plan(const ConfigResource& resource, const Changes& 
         record.name = name;
         record.value = value;
         records.emplace_back(std::move(record));
+        if (name == min_in_sync_replicas && !same) forget_eligible(resource, image, records);
     }
     return records;
 }

@@ -56,7 +56,7 @@ Outcome<wire::AssignReplicasToDirsResponse> assign_directories(
                     response.error_code = ErrorCode::not_leader_or_follower;
                     continue;
                 }
-                PartitionChange change(electable, &config, *topic, asked.partition_index);
+                PartitionChange change(electable, config, *topic, asked.partition_index);
                 change.directories.resize(replicas.size());
                 change.directories[static_cast<std::size_t>(place - replicas.begin())] =
                     asked_directory.id;

@@ -4,6 +4,7 @@
 #include <set>
 #include <string>
 
+#include "controller/eligible_leaders.h"
 #include "metadata/cluster_image.h"
 #include "metadata/features.h"
 #include "metadata/record.h"
@@ -97,6 +98,11 @@ Result<std::optional<Record>> plan(const wire::UpdateFeaturesRequest::FeatureUpd
         // The quorum writes its own record; this one is what the answer waits for.
         return std::optional<Record>(wire::NoOpRecord());
     }
+    constexpr std::int16_t eligible_leaders_level = 23;  // 4.0-IV1
+    if (asked.feature == metadata::eligible_leaders_feature && level > 0 &&
+        image.metadata_version() < eligible_leaders_level)
+        return invalid("It depends on metadata.version level " +
+                       std::to_string(eligible_leaders_level) + ".");
     if (asked.feature == "metadata.version" && level < current) {
         const bool loses = std::any_of(
             std::begin(levels_that_changed_records), std::end(levels_that_changed_records),
@@ -121,7 +127,9 @@ Result<std::optional<Record>> plan(const wire::UpdateFeaturesRequest::FeatureUpd
 }  // namespace
 
 Outcome<wire::UpdateFeaturesResponse> update_features(const wire::UpdateFeaturesRequest& request,
-                                                      int version, const ClusterImage& image,
+                                                      int version,
+                                                      const metadata::BrokerConfig& config,
+                                                      const ClusterImage& image,
                                                       const KraftVersion& kraft) {
     Outcome<wire::UpdateFeaturesResponse> outcome;
     auto& response = outcome.response;
@@ -146,7 +154,14 @@ Outcome<wire::UpdateFeaturesResponse> update_features(const wire::UpdateFeatures
             }
             continue;
         }
-        if (*planned) outcome.records.push_back(std::move(**planned));
+        if (!*planned) continue;
+        if (asked.feature == metadata::eligible_leaders_feature) {
+            if (asked.max_version_level > 0)
+                agree_on_min_in_sync(config, image, outcome.records);
+            else
+                forget_eligible({metadata::ResourceType::broker, ""}, image, outcome.records);
+        }
+        outcome.records.push_back(std::move(**planned));
     }
     if (response.error_code != ErrorCode::none) {
         outcome.records.clear();

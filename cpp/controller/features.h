@@ -6,8 +6,9 @@
 #include "wire/update_features.h"
 
 namespace pabal::metadata {
+class BrokerConfig;
 class ClusterImage;
-}
+}  // namespace pabal::metadata
 
 namespace pabal::controller {
 
@@ -21,6 +22,7 @@ struct KraftVersion {
 // All updates of a request, or none.
 Outcome<wire::UpdateFeaturesResponse> update_features(const wire::UpdateFeaturesRequest& request,
                                                       int version,
+                                                      const metadata::BrokerConfig& config,
                                                       const metadata::ClusterImage& image,
                                                       const KraftVersion& kraft);
 

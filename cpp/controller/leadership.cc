@@ -31,20 +31,25 @@ void for_each_partition(const ClusterImage& image, std::vector<Record>& records,
 
 using Change = std::optional<wire::PartitionChangeRecord>;
 
-// Whether somebody in sync other than `broker` can lead.
-bool has_successor(const Electable& others, const PartitionImage& partition) {
-    return std::any_of(partition.replicas.begin(), partition.replicas.end(), [&](BrokerId replica) {
-        return contains(partition.isr, replica) && others(partition, replica);
+// Whether somebody in sync other than `broker` can lead, or somebody eligible where only `broker`
+// is in sync.
+bool has_successor(const Electable& others, const PartitionImage& partition, BrokerId broker) {
+    const Replicas rest = without(partition.isr, broker);
+    const Replicas& heirs = rest.empty() ? partition.eligible_leader_replicas : rest;
+    return std::any_of(heirs.begin(), heirs.end(), [&](BrokerId replica) {
+        return contains(partition.replicas, replica) && others(partition, replica);
     });
 }
 
-ErrorCode elect_one(const Electable& electable, const TopicImage& topic, PartitionIndex index,
-                    bool unclean, std::vector<Record>& records) {
+ErrorCode elect_one(const Electable& electable, const metadata::BrokerConfig& config,
+                    const TopicImage& topic, PartitionIndex index, bool unclean,
+                    std::vector<Record>& records) {
     const PartitionImage& partition = *topic.partition(index);
     const bool satisfied =
         unclean ? partition.leader != no_broker : partition.leader == partition.replicas.front();
     if (satisfied) return ErrorCode::election_not_needed;
-    PartitionChange change(electable, nullptr, topic, index);
+    PartitionChange change(electable, config, topic, index);
+    change.unclean_by_setting = false;
     if (unclean)
         change.unclean = true;
     else
@@ -76,29 +81,36 @@ std::optional<std::string> election_message(ErrorCode code, const std::string& t
 }  // namespace
 
 void broker_left(const ClusterImage& image, const metadata::BrokerConfig& config, BrokerId broker,
-                 std::vector<Record>& records) {
+                 bool lost_its_end, std::vector<Record>& records) {
     const Electable electable{image, broker};
-    for_each_partition(image, records,
-                       [&](const TopicImage& topic, PartitionIndex index,
-                           const PartitionImage& partition) -> Change {
-                           if (partition.leader != broker && !contains(partition.isr, broker))
-                               return std::nullopt;
-                           PartitionChange change(electable, &config, topic, index);
-                           change.isr = without(partition.isr, broker);
-                           return change.record();
-                       });
+    for_each_partition(
+        image, records,
+        [&](const TopicImage& topic, PartitionIndex index,
+            const PartitionImage& partition) -> Change {
+            const bool concerned =
+                partition.leader == broker || contains(partition.isr, broker) ||
+                (lost_its_end && contains(partition.eligible_leader_replicas, broker));
+            if (!concerned) return std::nullopt;
+            PartitionChange change(electable, config, topic, index);
+            change.isr = without(partition.isr, broker);
+            if (lost_its_end) change.lost_its_end = broker;
+            return change.record();
+        });
 }
 
-void broker_leaves(const ClusterImage& image, BrokerId broker, std::vector<Record>& records) {
+void broker_leaves(const ClusterImage& image, const metadata::BrokerConfig& config, BrokerId broker,
+                   std::vector<Record>& records) {
     const Electable electable{image, broker};
     for_each_partition(image, records,
                        [&](const TopicImage& topic, PartitionIndex index,
                            const PartitionImage& partition) -> Change {
-                           if (!contains(partition.isr, broker) || partition.isr.size() == 1)
+                           if (!contains(partition.isr, broker)) return std::nullopt;
+                           const bool counts =
+                               partition.leader == broker || partition.isr.size() == 1;
+                           if (counts && !has_successor(electable, partition, broker))
                                return std::nullopt;
-                           if (partition.leader == broker && !has_successor(electable, partition))
-                               return std::nullopt;
-                           PartitionChange change(electable, nullptr, topic, index);
+                           PartitionChange change(electable, config, topic, index);
+                           change.unclean_by_setting = false;
                            change.isr = without(partition.isr, broker);
                            return change.record();
                        });
@@ -113,11 +125,12 @@ void broker_came(const ClusterImage& image, const metadata::BrokerConfig& config
             const PartitionImage& partition) -> Change {
             if (partition.leader != no_broker || !contains(partition.replicas, broker))
                 return std::nullopt;
-            return PartitionChange(electable, &config, topic, index).record();
+            return PartitionChange(electable, config, topic, index).record();
         });
 }
 
-void broker_restarted(const ClusterImage& image, BrokerId broker, std::vector<Record>& records) {
+void broker_restarted(const ClusterImage& image, const metadata::BrokerConfig& config,
+                      BrokerId broker, bool lost_its_end, std::vector<Record>& records) {
     const Electable others{image, broker};
     const Electable electable{image, no_broker, broker};
     for_each_partition(
@@ -125,15 +138,24 @@ void broker_restarted(const ClusterImage& image, BrokerId broker, std::vector<Re
         [&](const TopicImage& topic, PartitionIndex index,
             const PartitionImage& partition) -> Change {
             if (!contains(partition.replicas, broker)) return std::nullopt;
-            if (contains(partition.isr, broker) && has_successor(others, partition)) {
-                PartitionChange change(others, nullptr, topic, index);
+            const BrokerId doubtful = lost_its_end ? broker : no_broker;
+            if (contains(partition.isr, broker) && has_successor(others, partition, broker)) {
+                PartitionChange change(others, config, topic, index);
+                change.unclean_by_setting = false;
                 change.isr = without(partition.isr, broker);
+                change.lost_its_end = doubtful;
                 return change.record();
             }
             Change record;
-            if (partition.leader == broker || partition.leader == no_broker)
-                record = PartitionChange(electable, nullptr, topic, index).record();
-            if (partition.leader != broker) return record;
+            const bool leads = partition.leader == broker;
+            const bool eligible = contains(partition.eligible_leader_replicas, broker);
+            if (leads || partition.leader == no_broker || (lost_its_end && eligible)) {
+                PartitionChange change(electable, config, topic, index);
+                change.unclean_by_setting = false;
+                change.lost_its_end = doubtful;
+                record = change.record();
+            }
+            if (!leads) return record;
             // It begins a new epoch, whatever else changes.
             if (!record) {
                 record.emplace();
@@ -152,15 +174,17 @@ void directories_lost(const ClusterImage& image, const metadata::BrokerConfig& c
     for_each_partition(image, records,
                        [&](const TopicImage& topic, PartitionIndex index,
                            const PartitionImage& partition) -> Change {
-                           if (partition.leader != broker && !contains(partition.isr, broker))
+                           if (partition.leader != broker && !contains(partition.isr, broker) &&
+                               !contains(partition.eligible_leader_replicas, broker))
                                return std::nullopt;
                            for (std::size_t i = 0; i < partition.replicas.size(); ++i) {
                                if (partition.replicas[i] != broker) continue;
                                if (!directories.contains(partition.directories[i]))
                                    return std::nullopt;
                            }
-                           PartitionChange change(electable, &config, topic, index);
+                           PartitionChange change(electable, config, topic, index);
                            change.isr = without(partition.isr, broker);
+                           change.lost_its_end = broker;
                            return change.record();
                        });
 }
@@ -169,7 +193,7 @@ bool leads_what_others_could(const ClusterImage& image, BrokerId broker) {
     const Electable others{image, broker};
     for (const auto& [name, id] : image.topic_ids())
         for (const PartitionImage& partition : image.topic(id)->partitions)
-            if (partition.leader == broker && has_successor(others, partition)) return true;
+            if (partition.leader == broker && has_successor(others, partition, broker)) return true;
     return false;
 }
 
@@ -180,12 +204,12 @@ void elect_where_nobody_leads(const ClusterImage& image, const metadata::BrokerC
                        [&](const TopicImage& topic, PartitionIndex index,
                            const PartitionImage& partition) -> Change {
                            if (partition.leader != no_broker) return std::nullopt;
-                           return PartitionChange(electable, &config, topic, index).record();
+                           return PartitionChange(electable, config, topic, index).record();
                        });
 }
 
-void balance_leaders(const ClusterImage& image, std::size_t max_count,
-                     std::vector<Record>& records) {
+void balance_leaders(const ClusterImage& image, const metadata::BrokerConfig& config,
+                     std::size_t max_count, std::vector<Record>& records) {
     const Electable electable{image};
     const std::size_t limit = records.size() + max_count;
     for_each_partition(
@@ -196,13 +220,15 @@ void balance_leaders(const ClusterImage& image, std::size_t max_count,
             if (records.size() >= limit || partition.leader == preferred) return std::nullopt;
             if (!contains(partition.isr, preferred) || !electable(partition, preferred))
                 return std::nullopt;
-            PartitionChange change(electable, nullptr, topic, index);
+            PartitionChange change(electable, config, topic, index);
+            change.unclean_by_setting = false;
             change.election = Election::preferred;
             return change.record();
         });
 }
 
 Outcome<wire::ElectLeadersResponse> elect_leaders(const wire::ElectLeadersRequest& request,
+                                                  const metadata::BrokerConfig& config,
                                                   const ClusterImage& image) {
     Outcome<wire::ElectLeadersResponse> outcome;
     constexpr std::int8_t preferred_type = 0, unclean_type = 1;
@@ -227,7 +253,7 @@ Outcome<wire::ElectLeadersResponse> elect_leaders(const wire::ElectLeadersReques
             for (std::size_t i = 0; i < topic->partitions.size(); ++i) {
                 const PartitionIndex index(static_cast<std::int32_t>(i));
                 const ErrorCode code =
-                    elect_one(electable, *topic, index, unclean, outcome.records);
+                    elect_one(electable, config, *topic, index, unclean, outcome.records);
                 if (code == ErrorCode::election_not_needed) continue;
                 answer(results, index, code, election_message(code, topic->name, index));
             }
@@ -250,7 +276,8 @@ Outcome<wire::ElectLeadersResponse> elect_leaders(const wire::ElectLeadersReques
                              : "There is no topic '" + asked.topic + "'.");
                 continue;
             }
-            const ErrorCode code = elect_one(electable, *topic, index, unclean, outcome.records);
+            const ErrorCode code =
+                elect_one(electable, config, *topic, index, unclean, outcome.records);
             answer(results, index, code, election_message(code, asked.topic, index));
         }
     }

@@ -5,6 +5,7 @@
 #include "base/assert.h"
 #include "metadata/broker_config.h"
 #include "metadata/cluster_image.h"
+#include "metadata/features.h"
 
 namespace pabal::controller {
 namespace {
@@ -71,13 +72,18 @@ bool Electable::operator()(const PartitionImage& partition, BrokerId replica) co
            has_online(*broker, partition.directories[place]);
 }
 
-PartitionChange::PartitionChange(const Electable& electable, const metadata::BrokerConfig* config,
+bool keeps_eligible_leaders(const metadata::ClusterImage& image) {
+    return image.feature(metadata::eligible_leaders_feature) > 0;
+}
+
+PartitionChange::PartitionChange(const Electable& electable, const metadata::BrokerConfig& config,
                                  const metadata::TopicImage& topic, PartitionIndex index)
     : electable_(electable),
       config_(config),
       topic_(topic),
       index_(index),
-      partition_(*topic.partition(index)) {
+      partition_(*topic.partition(index)),
+      keeps_eligible_(keeps_eligible_leaders(electable.image)) {
     isr = partition_.isr;
     replicas = partition_.replicas;
     removing = partition_.removing;
@@ -85,6 +91,34 @@ PartitionChange::PartitionChange(const Electable& electable, const metadata::Bro
     directories = partition_.directories;
     recovering = partition_.leader_recovering;
     eligible_ = partition_.eligible_leader_replicas;
+    last_known_ = partition_.last_known_elr;
+}
+
+// Below min.insync.replicas nothing is committed, so that whoever leaves misses nothing (KIP-966).
+void PartitionChange::remember_eligible() {
+    const metadata::ConfigView view(config_, electable_.image);
+    const auto least =
+        static_cast<std::size_t>(view.topic_integer(topic_.name, "min.insync.replicas"));
+    if (isr.size() >= std::min(least, replicas.size())) {
+        eligible_.clear();
+        return;
+    }
+    for (BrokerId former : partition_.isr)
+        if (!contains(eligible_, former)) eligible_.push_back(former);
+    std::erase_if(eligible_, [&](BrokerId replica) {
+        return contains(isr, replica) || replica == lost_its_end || !contains(replicas, replica);
+    });
+    std::sort(eligible_.begin(), eligible_.end());
+}
+
+void PartitionChange::remember_last_leader(const wire::PartitionChangeRecord& record) {
+    const bool stays = record.leader.value() == -2;
+    const bool somebody_leads = stays ? partition_.leader != no_broker : record.leader != no_broker;
+    if (somebody_leads) {
+        last_known_.clear();
+    } else if (isr.empty() && !partition_.isr.empty()) {
+        last_known_ = {partition_.leader == no_broker ? partition_.isr.front() : partition_.leader};
+    }
 }
 
 // KIP-455: when all replicas that shall stay are in sync, those that shall go go.
@@ -106,8 +140,14 @@ bool PartitionChange::may_lead(BrokerId replica) const {
 
 bool PartitionChange::may_be_unclean() const {
     if (unclean) return true;
-    return config_ && metadata::ConfigView(*config_, electable_.image)
-                          .topic_boolean(topic_.name, "unclean.leader.election.enable");
+    return unclean_by_setting && metadata::ConfigView(config_, electable_.image)
+                                     .topic_boolean(topic_.name, "unclean.leader.election.enable");
+}
+
+bool PartitionChange::last_leader_may_lead() const {
+    if (!isr.empty() || !eligible_.empty() || last_known_.size() != 1) return false;
+    const BrokerId last = last_known_.front();
+    return contains(replicas, last) && electable_(partition_, last);
 }
 
 void PartitionChange::elect(wire::PartitionChangeRecord& record) {
@@ -123,6 +163,10 @@ void PartitionChange::elect(wire::PartitionChangeRecord& record) {
         leader = replicas.front();
     } else if (!may_lead(leader)) {
         leader = first(in_sync);
+        if (leader == no_broker && last_leader_may_lead()) {
+            leader = last_known_.front();
+            is_unclean = true;
+        }
         if (leader == no_broker && may_be_unclean()) {
             leader = first([&](BrokerId replica) { return electable_(partition_, replica); });
             is_unclean = leader != no_broker;
@@ -145,6 +189,7 @@ std::optional<wire::PartitionChangeRecord> PartitionChange::build(Prng* random) 
     record.topic_id = topic_.id;
     record.partition_id = index_;
     complete_reassignment();
+    if (keeps_eligible_) remember_eligible();
     elect(record);
     // Whoever loses its replica must hear of a new epoch, since it stops following the leader.
     if (record.leader.value() == -2 && !contains_all(replicas, partition_.replicas))
@@ -155,9 +200,16 @@ std::optional<wire::PartitionChangeRecord> PartitionChange::build(Prng* random) 
         field = wanted;
         changes = true;
     };
-    // The last one in sync stays so, even if it is gone: it alone knows what was acknowledged.
-    if (!isr.empty()) differ(isr, partition_.isr, record.isr);
+    if (keeps_eligible_) {
+        remember_last_leader(record);
+    } else if (!isr.empty()) {
+        eligible_.clear();
+        last_known_.clear();
+    }
+    // Else the last one in sync stays so, even if it is gone: it alone knows what was acknowledged.
+    if (!isr.empty() || keeps_eligible_) differ(isr, partition_.isr, record.isr);
     differ(eligible_, partition_.eligible_leader_replicas, record.eligible_leader_replicas);
+    differ(last_known_, partition_.last_known_elr, record.last_known_elr);
     differ(removing, partition_.removing, record.removing_replicas);
     differ(adding, partition_.adding, record.adding_replicas);
     differ(directories, partition_.directories, record.directories);

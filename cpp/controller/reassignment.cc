@@ -28,7 +28,7 @@ Result<Change> cancel(const TopicImage& topic, PartitionIndex index,
                                                                  std::to_string(index.value()) +
                                                                  " is not being reassigned."};
     const Electable electable{image};
-    PartitionChange change(electable, &config, topic, index);
+    PartitionChange change(electable, config, topic, index);
     change.replicas = without(partition.replicas, partition.adding);
     change.isr = without(partition.isr, partition.adding);
     change.removing.clear();
@@ -36,15 +36,18 @@ Result<Change> cancel(const TopicImage& topic, PartitionIndex index,
     if (change.replicas.empty())
         return Error{ErrorCode::invalid_replica_assignment,
                      "Without the added replicas the partition would have none."};
-    if (change.isr.empty()) {
+    if (change.isr.empty() && !partition.isr.empty()) {
         // Only what was added is in sync: giving it up loses what it alone holds.
         if (!ConfigView(config, image).topic_boolean(topic.name, "unclean.leader.election.enable"))
             return Error{ErrorCode::invalid_replica_assignment,
                          "The reassignment of " + topic.name + "-" + std::to_string(index.value()) +
                              " cannot be cancelled: none of the former replicas is in sync, and "
                              "unclean.leader.election.enable is false."};
-        change.isr = {change.replicas.front()};
-        change.recovering = true;
+        // With eligible leaders nobody who is gone stays in sync: whoever can leads now, or later.
+        if (!keeps_eligible_leaders(image)) {
+            change.isr = {change.replicas.front()};
+            change.recovering = true;
+        }
     }
     return change.record();
 }
@@ -73,7 +76,7 @@ Result<Change> start(const TopicImage& topic, PartitionIndex index, const Replic
                      "The replication factor is changed from " + std::to_string(size) + " to " +
                          std::to_string(target.size()) + "."};
     const Electable electable{image};
-    PartitionChange change(electable, &config, topic, index);
+    PartitionChange change(electable, config, topic, index);
     change.removing = sorted(without(partition.replicas, target));
     // What an earlier reassignment was adding is not in sync yet; it may be wanted still.
     change.adding = sorted(without(target, without(partition.replicas, partition.adding)));

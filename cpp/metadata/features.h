@@ -25,9 +25,13 @@ inline constexpr std::int16_t transaction_version = 2;
 // so in records of the quorum's own.
 inline constexpr std::string_view kraft_version_feature = "kraft.version";
 
+// Whether replicas that left the in-sync ones without missing anything are remembered (KIP-966).
+inline constexpr std::string_view eligible_leaders_feature = "eligible.leader.replicas.version";
+inline constexpr std::int16_t eligible_leaders_version = 1;
+
 // Ordered by name.
 inline constexpr std::array<SupportedFeature, 7> supported_features() {
-    return {{{"eligible.leader.replicas.version", {0, 0}},
+    return {{{eligible_leaders_feature, {0, eligible_leaders_version}},
              {"group.version", {0, group_version}},
              {kraft_version_feature, {0, 1}},
              {"metadata.version", {lowest_metadata_version, metadata_version_4_3}},

@@ -346,6 +346,7 @@ void Node::Parts::make_broker(runtime::ControllerOptions controller_options,
     broker_options.endpoints = std::move(endpoints);
     for (const auto& directory : partitions->log_directories())
         if (directory->online()) broker_options.directories.push_back(directory->id);
+    broker_options.previous_epoch = partitions->previous_broker_epoch();
     lifecycle = std::make_unique<runtime::BrokerLifecycle>(&ports.clock, &config, controller.get(),
                                                            link.get(), publisher.get(), &log,
                                                            std::move(broker_options));

@@ -82,8 +82,11 @@ wire::BrokerRegistrationRequest BrokerLifecycle::registration() const {
     std::vector<DirectoryId> directories;
     for (DirectoryId directory : options_.directories)
         if (!failed_directories_.contains(directory)) directories.push_back(directory);
-    return registration_of(*config_, options_.cluster_id, options_.incarnation, options_.endpoints,
-                           directories, *publisher_->image());
+    wire::BrokerRegistrationRequest request =
+        registration_of(*config_, options_.cluster_id, options_.incarnation, options_.endpoints,
+                        directories, *publisher_->image());
+    request.previous_broker_epoch = options_.previous_epoch;
+    return request;
 }
 
 io::Task<void> BrokerLifecycle::pause(Duration time) {
@@ -212,7 +215,9 @@ io::Task<Status> BrokerLifecycle::start() {
         // The only voter decides at once, with the first sync of its log.
         std::vector<metadata::Endpoint> endpoints = options_.endpoints;
         std::vector<DirectoryId> directories = options_.directories;
-        auto started = co_await controller_->start(std::move(endpoints), std::move(directories));
+        const BrokerEpoch previous = options_.previous_epoch;
+        auto started =
+            co_await controller_->start(std::move(endpoints), std::move(directories), previous);
         if (!started.ok() && started.error().code != ErrorCode::not_controller) co_return started;
         if (started.ok()) {
             epoch_ = controller_->broker_epoch();

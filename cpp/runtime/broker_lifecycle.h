@@ -47,6 +47,7 @@ public:
         Uuid incarnation;  // Of this process; that of its controller, if it is one, too.
         std::vector<metadata::Endpoint> endpoints;  // With the ports that were bound.
         std::vector<DirectoryId> directories;
+        BrokerEpoch previous_epoch{-1};  // Of the last run, if that ended in order.
     };
     // All must outlive this.
     BrokerLifecycle(io::Clock* clock, const metadata::BrokerConfig* config, Controller* controller,

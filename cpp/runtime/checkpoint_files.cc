@@ -1,5 +1,6 @@
 #include "runtime/checkpoint_files.h"
 
+#include <charconv>
 #include <string_view>
 #include <vector>
 
@@ -53,11 +54,29 @@ std::string offsets_text(const CheckpointsByName& partitions, Which which) {
     return log::checkpoint_text(lines);
 }
 
+// {"version":0,"brokerEpoch":7}, as Kafka writes it (KIP-966); older markers are empty.
+BrokerEpoch epoch_in(std::string_view marker) {
+    constexpr std::string_view field = "\"brokerEpoch\"";
+    const auto found = marker.find(field);
+    if (found == std::string_view::npos) return BrokerEpoch(-1);
+    const auto digits = marker.find_first_of("0123456789", found + field.size());
+    if (digits == std::string_view::npos) return BrokerEpoch(-1);
+    std::int64_t epoch = -1;
+    const char* end = marker.data() + marker.size();
+    const auto read = std::from_chars(marker.data() + digits, end, epoch);
+    return BrokerEpoch(read.ec == std::errc() ? epoch : -1);
+}
+
 }  // namespace
 
 IoResult<CheckpointFiles> read_checkpoint_files(io::Disk& disk, const std::string& log_directory) {
     CheckpointFiles files;
-    PABAL_TRY_ASSIGN(files.clean_shutdown, disk.exists(log_directory + '/' + clean_shutdown_file));
+    const std::string marker = log_directory + '/' + clean_shutdown_file;
+    PABAL_TRY_ASSIGN(files.clean_shutdown, disk.exists(marker));
+    if (files.clean_shutdown) {
+        PABAL_TRY_ASSIGN(const std::string said, io::read_file(disk, marker, 4096));
+        files.broker_epoch = epoch_in(said);
+    }
     PABAL_TRY(read_offsets(disk, log_directory + '/' + recovery_point_file,
                            [&](NamedPartition name, Offset offset) {
                                files.partitions[std::move(name)].recovery_point = offset;

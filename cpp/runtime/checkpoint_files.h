@@ -25,7 +25,8 @@ using CheckpointsByName = std::map<NamedPartition, log::LogCheckpoint>;
 inline constexpr const char* clean_shutdown_file = ".kafka_cleanshutdown";
 
 struct CheckpointFiles {
-    bool clean_shutdown = false;  // The marker was there.
+    bool clean_shutdown = false;   // The marker was there.
+    BrokerEpoch broker_epoch{-1};  // Of the run that left it; -1 if it does not say.
     CheckpointsByName partitions;
 };
 

@@ -6,6 +6,7 @@
 #include "base/assert.h"
 #include "base/log.h"
 #include "controller/brokers.h"
+#include "controller/eligible_leaders.h"
 #include "controller/leadership.h"
 #include "metadata/features.h"
 #include "metadata/record.h"
@@ -29,6 +30,15 @@ Record feature_level(std::string name, std::int16_t level) {
     record.name = std::move(name);
     record.feature_level = level;
     return record;
+}
+
+// What a fresh cluster finalises, in the order in which Kafka's formatting writes it.
+std::vector<Record> first_records() {
+    return {feature_level("metadata.version", metadata::metadata_version_4_3),
+            feature_level(std::string(metadata::eligible_leaders_feature),
+                          metadata::eligible_leaders_version),
+            feature_level("group.version", metadata::group_version),
+            feature_level("transaction.version", metadata::transaction_version)};
 }
 
 std::int16_t level_of(const ClusterImage& image) {
@@ -111,6 +121,8 @@ Status Controller::activate() {
     state_->sessions.begin(state_->head, now);
     state_->next_balance =
         now + Duration::seconds(config_.integer("leader.imbalance.check.interval.seconds"));
+    state_->next_unclean_election =
+        now + Duration::milliseconds(config_.integer("unclean.leader.election.interval.ms"));
     // Whoever died with the former controller, or before, is found out at once.
     for (const auto& [id, broker] : state_->head.brokers())
         if (!broker.fenced && id != config_.node_id()) suspect(id);
@@ -128,9 +140,10 @@ void Controller::resign() {
 }
 
 io::Task<Status> Controller::start(std::vector<metadata::Endpoint> endpoints,
-                                   std::vector<DirectoryId> directories) {
+                                   std::vector<DirectoryId> directories,
+                                   BrokerEpoch previous_epoch) {
     if (state_->refusal) co_return *state_->refusal;
-    auto status = register_local_broker(endpoints, directories);
+    auto status = register_local_broker(endpoints, directories, previous_epoch);
     if (!status.ok()) co_return status;
     const Instant never = Instant::never();
     auto published = co_await settled(never);
@@ -158,10 +171,15 @@ Status Controller::bootstrap() {
         });
         if (!read.ok()) return Error{read.error().code, path + ": " + read.error().message};
     } else {
-        records.push_back(feature_level("metadata.version", metadata::metadata_version_4_3));
-        records.push_back(feature_level("group.version", metadata::group_version));
-        records.push_back(feature_level("transaction.version", metadata::transaction_version));
+        records = first_records();
     }
+    const bool keeps_eligible_leaders =
+        std::any_of(records.begin(), records.end(), [](const Record& record) {
+            const auto* feature = std::get_if<wire::FeatureLevelRecord>(&record.content);
+            return feature && feature->name == metadata::eligible_leaders_feature &&
+                   feature->feature_level > 0;
+        });
+    if (keeps_eligible_leaders) controller::agree_on_min_in_sync(config_, state_->head, records);
     return submit(records);
 }
 
@@ -179,9 +197,12 @@ Status Controller::register_controller() {
 }
 
 Status Controller::register_local_broker(const std::vector<metadata::Endpoint>& endpoints,
-                                         const std::vector<DirectoryId>& directories) {
-    const wire::BrokerRegistrationRequest request = registration_of(
+                                         const std::vector<DirectoryId>& directories,
+                                         BrokerEpoch previous_epoch) {
+    wire::BrokerRegistrationRequest request = registration_of(
         config_, options_.cluster_id, options_.incarnation, endpoints, directories, state_->head);
+    request.previous_broker_epoch = previous_epoch;
+    const bool lost_its_end = controller::lost_its_end(request, state_->head);
     auto outcome = controller::register_broker(request, controller::Predecessor::is_replaced,
                                                options_.cluster_id, quorum_->log_end_offset(),
                                                config_, state_->head);
@@ -193,7 +214,7 @@ Status Controller::register_local_broker(const std::vector<metadata::Endpoint>& 
     self.id = request.broker_id;
     self.epoch = broker_epoch_;
     outcome.records.push_back(controller::registration_change(self, -1, 0));
-    controller::broker_restarted(state_->head, self.id, outcome.records);
+    controller::broker_restarted(state_->head, config_, self.id, lost_its_end, outcome.records);
     return submit(outcome.records);
 }
 
@@ -307,13 +328,9 @@ void Controller::look_for_bootstrap() {
 // well, so nobody waits for it.
 io::Task<void> Controller::write_bootstrap() {
     state_->writing_bootstrap = true;
-    const std::vector<Bytes> frames{
-        metadata::encode(feature_level("metadata.version", metadata::metadata_version_4_3),
-                         metadata::metadata_version_4_3),
-        metadata::encode(feature_level("group.version", metadata::group_version),
-                         metadata::metadata_version_4_3),
-        metadata::encode(feature_level("transaction.version", metadata::transaction_version),
-                         metadata::metadata_version_4_3)};
+    std::vector<Bytes> frames;
+    for (const Record& record : first_records())
+        frames.push_back(metadata::encode(record, metadata::metadata_version_4_3));
     const WallTime now = ports_.clock.wall_now();
     std::string content;
     for (const Bytes& batch : metadata::snapshot_batches(frames, LeaderEpoch(0), WallTime{0}, now))
@@ -350,7 +367,7 @@ io::Task<void> Controller::stop() {
     const metadata::BrokerImage* self = state_->head.broker(config_.node_id());
     if (active_ && self && !self->fenced && !self->in_controlled_shutdown) {
         std::vector<Record> records{controller::registration_change(*self, 0, 1)};
-        controller::broker_leaves(state_->head, self->id, records);
+        controller::broker_leaves(state_->head, config_, self->id, records);
         auto submitted = submit(records);
         if (submitted.ok()) {
             const Instant patience = ports_.clock.now() + Duration::milliseconds(500);

@@ -91,11 +91,13 @@ public:
     ~Controller();
 
     // While this node is active: registers the local broker, unfenced, with `endpoints` and
-    // `directories`, and ends once that is committed and the subscribers know it. Where the only
-    // voter has just started that is one sync in all, that of the election. An error, too, if this
-    // node leads and yet cannot be the active controller.
+    // `directories`, after a run that ended in order with `previous_epoch` (-1: it did not), and
+    // ends once that is committed and the subscribers know it. Where the only voter has just
+    // started that is one sync in all, that of the election. An error, too, if this node leads and
+    // yet cannot be the active controller.
     io::Task<Status> start(std::vector<metadata::Endpoint> endpoints,
-                           std::vector<DirectoryId> directories);
+                           std::vector<DirectoryId> directories,
+                           BrokerEpoch previous_epoch = BrokerEpoch(-1));
     // Tells the log of the orderly shutdown of the local broker. Requests in flight end first. The
     // publisher and the quorum are stopped afterwards.
     io::Task<void> stop();
@@ -145,7 +147,8 @@ private:
     Status bootstrap();
     Status register_controller();
     Status register_local_broker(const std::vector<metadata::Endpoint>& endpoints,
-                                 const std::vector<DirectoryId>& directories);
+                                 const std::vector<DirectoryId>& directories,
+                                 BrokerEpoch previous_epoch);
     // Proposes the records of an outcome, after which the next request sees them.
     Status submit(const std::vector<metadata::Record>& records);
     // The same for records of which any part may stand alone, however many they are.
@@ -159,6 +162,7 @@ private:
     io::Task<Response> carry_out(Plan plan, Instant deadline);
     Error not_active() const;
     void elect_after_change_of_settings(const std::vector<metadata::Record>& records);
+    void elect_uncleanly();
     void fence(BrokerId broker, std::string_view why);
     void suspect(BrokerId broker);
     io::Task<void> probe(BrokerId broker, BrokerEpoch epoch);

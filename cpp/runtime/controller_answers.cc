@@ -120,7 +120,10 @@ void Controller::elect_after_change_of_settings(const std::vector<Record>& recor
         return config && config->name == "unclean.leader.election.enable" &&
                config->value == "true";
     });
-    if (!allows) return;
+    if (allows) elect_uncleanly();
+}
+
+void Controller::elect_uncleanly() {
     std::vector<Record> elections;
     controller::elect_where_nobody_leads(state_->head, config_, elections);
     auto submitted = submit_in_parts(elections);
@@ -176,7 +179,7 @@ io::Task<wire::IncrementalAlterConfigsResponse> Controller::answer(
 io::Task<wire::ElectLeadersResponse> Controller::answer(wire::ElectLeadersRequest request, int,
                                                         CallContext context) {
     auto plan = [&](const ClusterImage& image) {
-        return controller::elect_leaders(request, image);
+        return controller::elect_leaders(request, config_, image);
     };
     auto response = co_await carry_out<wire::ElectLeadersResponse>(plan, context.deadline);
     co_return response;
@@ -215,7 +218,7 @@ io::Task<wire::UpdateFeaturesResponse> Controller::answer(wire::UpdateFeaturesRe
             if (asked.feature == metadata::kraft_version_feature) wanted = asked.max_version_level;
         auto may = quorum_->upgrade(wanted, true);
         if (!may.ok()) kraft.change = may.error();
-        auto outcome = controller::update_features(request, version, image, kraft);
+        auto outcome = controller::update_features(request, version, config_, image, kraft);
         const bool raises = active_ && wanted != kraft.level && !outcome.records.empty();
         if (!raises) return outcome;
         auto raised = quorum_->upgrade(wanted, false);

@@ -105,13 +105,18 @@ void Controller::tick() {
         state_->sessions.spoke(self->id, self->epoch, image()->offset(), now);
     for (BrokerId broker : state_->sessions.elapsed(state_->head, now))
         fence(broker, "it was silent for broker.session.timeout.ms");
+    if (now >= state_->next_unclean_election) {
+        state_->next_unclean_election =
+            now + Duration::milliseconds(config_.integer("unclean.leader.election.interval.ms"));
+        elect_uncleanly();
+    }
     if (now < state_->next_balance) return;
     state_->next_balance =
         now + Duration::seconds(config_.integer("leader.imbalance.check.interval.seconds"));
     if (!metadata::ConfigView(config_, state_->head).broker_boolean("auto.leader.rebalance.enable"))
         return;
     std::vector<Record> records;
-    controller::balance_leaders(state_->head, max_balanced, records);
+    controller::balance_leaders(state_->head, config_, max_balanced, records);
     auto submitted = submit(records);
     if (options_.log && submitted.ok() && !records.empty())
         options_.log->info("gave leaderships back to preferred replicas",

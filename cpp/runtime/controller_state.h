@@ -36,7 +36,8 @@ struct Controller::State {
     bool looked_for_bootstrap = false;
     bool writing_bootstrap = false;
     io::TimerId tick_timer = 0;
-    Instant next_balance;                   // Of the leaders.
+    Instant next_balance;  // Of the leaders.
+    Instant next_unclean_election;
     std::map<BrokerId, io::Gate*> probing;  // Opened to end the probe.
     io::Gate* idle_gate = nullptr;  // Opened when file or probe have ended, if somebody waits.
 };

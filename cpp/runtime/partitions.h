@@ -147,6 +147,9 @@ public:
     const std::vector<std::unique_ptr<LogDirectory>>& log_directories() const {
         return log_directories_;
     }
+    // From start() on: of the run before this one, if it ended in order in every log directory;
+    // else -1.
+    BrokerEpoch previous_broker_epoch() const { return previous_broker_epoch_; }
     // fetch.max.bytes, read once.
     std::int32_t fetch_max_bytes() const { return fetch_max_bytes_; }
     // Everything that partitions reported until now (DeleteRecords) survives a loss of power.
@@ -294,6 +297,7 @@ private:
     std::map<TopicPartition, log::LogCheckpoint> left_in_store_;
     CheckpointsByName left_in_files_;
     bool clean_shutdown_ = false;
+    BrokerEpoch previous_broker_epoch_{-1};
     bool first_delta_ = true;
 
     std::vector<Partition*> dirty_;  // With unflushed bytes; each knows its place.

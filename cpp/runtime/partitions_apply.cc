@@ -104,6 +104,14 @@ io::Task<Status> Partitions::start() {
     };
     co_await disk->run(look);
 
+    const auto left_by = [&](const Look& each) {
+        const auto& directory = log_directories_[static_cast<std::size_t>(&each - looks.data())];
+        return directory->online() && each.status.ok() ? each.files.broker_epoch : BrokerEpoch(-1);
+    };
+    const bool agree = std::all_of(looks.begin(), looks.end(), [&](const Look& each) {
+        return left_by(each) == left_by(looks.front());
+    });
+    if (agree) previous_broker_epoch_ = left_by(looks.front());
     std::vector<std::string> removable;
     std::vector<LeftJournal> journals(looks.size());
     bool all_clean = true;

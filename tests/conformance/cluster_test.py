@@ -155,6 +155,87 @@ def test_brokers_settings_and_features(tool: Tool, cluster: pabal.Cluster) -> No
     assert len(re.findall("unfenced", included)) == 2 and " fenced" not in included
 
 
+@pytest.mark.reference
+def test_eligible_leaders_as_kafka_topics_shows_them(tool: Tool, cluster: pabal.Cluster) -> None:
+    # A majority of the three controllers stays, whatever happens to the replicas.
+    for _ in range(2):
+        cluster.add_broker()
+    tool(TOPICS, "--create", "--topic", "orders", "--replica-assignment", "3:4:0")
+
+    def seen() -> str:
+        with Wire(port_of(cluster, 1)) as wire:
+            answer = wire.ask(
+                "describe_topic_partitions", 0, topics=[{"name": "orders"}], cursor=None
+            )
+        (partition,) = answer["topics"][0]["partitions"]
+        fields = ("leader_id", "isr_nodes", "eligible_leader_replicas", "last_known_elr")
+        return " ".join(str(partition[field]) for field in fields).replace(", ", ",")
+
+    def shown() -> str:
+        said = tool(TOPICS, "--describe", "--topic", "orders")
+        fields = ("Leader", "Isr", "Elr", "LastKnownElr")
+        return " ".join(re.findall(rf"\b{field}: ?(\S*)", said)[0] or "-" for field in fields)
+
+    def send(value: bytes) -> None:
+        with cluster.producer(acks="all") as producer:
+            producer.send("orders", value).result()
+
+    def read(count: int) -> list[bytes]:
+        with cluster.consumer("orders", auto_offset_reset="earliest") as consumer:
+            values: list[bytes] = []
+            while len(values) < count and (batch := consumer.poll(timeout=20)):
+                values += [record.value or b"" for record in batch]
+            return values
+
+    send(b"by three")
+    cluster.broker(3).stop()
+    until(lambda: seen() == "4 [4,0] [] []")
+    # What two commit the third misses: it is not eligible.
+    send(b"by two")
+    cluster.broker(4).stop()
+    until(lambda: seen() == "0 [0] [4] []")
+    assert shown() == "0 0 4 -"
+    cluster.broker(0).stop()
+    until(lambda: seen() == "-1 [] [0,4] [0]")
+    assert shown() == "none - 0,4 0"
+    cluster.broker(3).start()
+    assert seen() == "-1 [] [0,4] [0]"
+    # It ended in order and misses nothing, although it was not the last.
+    cluster.broker(4).start()
+    until(lambda: seen() == "4 [4,3] [] []")
+    assert read(2) == [b"by three", b"by two"]
+
+    # Whoever was killed may have lost the end of its log.
+    cluster.broker(3).stop()
+    until(lambda: seen() == "4 [4] [3] []")
+    cluster.broker(4).kill()
+    until(lambda: seen() == "-1 [] [3,4] [4]")
+    cluster.broker(4).start()
+    until(lambda: seen() == "-1 [] [3] [4]")
+    cluster.broker(3).start()
+    until(lambda: seen().startswith("3 "))
+    cluster.broker(0).start()
+    cluster.wait_until_in_sync()
+    assert read(2) == [b"by three", b"by two"]
+
+    feature = ("--feature", "eligible.leader.replicas.version=")
+    for broker in (4, 0):
+        cluster.broker(broker).stop()
+    until(lambda: seen() == "3 [3] [0] []")
+    tool(FEATURES, "downgrade", feature[0], feature[1] + "0")
+    until(lambda: seen() == "3 [3] [] []")
+    assert "FinalizedVersionLevel: 0" in features_line(tool)
+    tool(FEATURES, "upgrade", feature[0], feature[1] + "1")
+    assert "FinalizedVersionLevel: 1" in features_line(tool)
+    everywhere = ("--entity-type", "brokers", "--entity-default")
+    assert "min.insync.replicas=2 " in tool(CONFIGS, "--describe", *everywhere)
+
+
+def features_line(tool: Tool) -> str:
+    lines = tool(FEATURES, "describe").splitlines()
+    return next(line for line in lines if "eligible.leader.replicas.version" in line)
+
+
 def test_each_broker_takes_what_the_controller_decides(cluster: pabal.Cluster) -> None:
     for broker in range(3):
         with Wire(port_of(cluster, broker)) as wire:

@@ -124,6 +124,9 @@ private:
                 text += " leader=" + std::to_string(change->leader.value());
             if (change->replicas) text += " replicas=" + list(*change->replicas);
             if (change->directories) text += " directories=" + directories(*change->directories);
+            if (change->eligible_leader_replicas)
+                text += " eligible=" + list(*change->eligible_leader_replicas);
+            if (change->last_known_elr) text += " last=" + list(*change->last_known_elr);
             if (change->adding_replicas) text += " adding=" + list(*change->adding_replicas);
             if (change->removing_replicas) text += " removing=" + list(*change->removing_replicas);
             if (change->leader_recovery_state == 0) text += " recovered";
@@ -149,6 +152,8 @@ private:
             text += " " + std::to_string(gone->broker_id.value());
         } else if (auto* feature = std::get_if<wire::FeatureLevelRecord>(&record.content)) {
             text += " " + feature->name + "=" + std::to_string(feature->feature_level);
+        } else if (auto* cleared = std::get_if<wire::ClearElrRecord>(&record.content)) {
+            text += " " + cleared->topic_name;
         } else if (auto* ids = std::get_if<wire::ProducerIdsRecord>(&record.content)) {
             text += " next=" + std::to_string(ids->next_producer_id.value());
         }
@@ -176,7 +181,8 @@ private:
         request.incarnation_id = uuid(static_cast<std::uint8_t>(command.number("incarnation", 1)));
         request.listeners.push_back({"PLAINTEXT", "localhost", 9092, 0});
         if (!command.has("without-features"))
-            request.features.push_back({"metadata.version", 7, 30});
+            request.features = {{"metadata.version", 7, 30},
+                                {"eligible.leader.replicas.version", 0, 1}};
         if (command.values.contains("rack")) request.rack = command.value("rack");
         for (const std::string& directory : split(command.value("dirs", ""), ','))
             request.log_dirs.emplace_back(uuid(static_cast<std::uint8_t>(std::stoi(directory))));
@@ -184,6 +190,7 @@ private:
             request.log_dirs.emplace_back(
                 uuid(static_cast<std::uint8_t>(100 + request.broker_id.value())));
         const auto* known = image_.broker(request.broker_id);
+        if (known && command.has("orderly")) request.previous_broker_epoch = known->epoch;
         Predecessor predecessor = Predecessor::may_live;
         if (known && !sessions_.is_alive(known->id)) predecessor = Predecessor::is_gone;
         auto outcome = register_broker(request, predecessor, "c", next_, config_, image_);
@@ -347,7 +354,7 @@ private:
             topic.topic = line.substr(0, dash);
             topic.partitions.emplace_back(std::stoi(line.substr(dash + 1)));
         }
-        auto outcome = elect_leaders(request, image_);
+        auto outcome = elect_leaders(request, config_, image_);
         std::string text = apply(outcome.records);
         for (const auto& topic : outcome.response.replica_election_results)
             for (const auto& result : topic.partition_result)
@@ -358,7 +365,8 @@ private:
 
     std::string balance(const scenario::Command& command) {
         std::vector<Record> records;
-        balance_leaders(image_, static_cast<std::size_t>(command.number("max", 1000)), records);
+        balance_leaders(image_, config_, static_cast<std::size_t>(command.number("max", 1000)),
+                        records);
         return apply(records);
     }
 
@@ -421,7 +429,7 @@ private:
             if (asked.has("downgrade")) update.upgrade_type = 2;
             if (asked.has("unsafe")) update.upgrade_type = 3;
         }
-        auto outcome = controller::update_features(request, version, image_, {});
+        auto outcome = controller::update_features(request, version, config_, image_, {});
         std::string text = apply(outcome.records) +
                            outcome_of(outcome.response.error_code, outcome.response.error_message) +
                            "\n";
@@ -440,7 +448,12 @@ private:
                     " replicas=" + list(partition.replicas) + " isr=" + list(partition.isr) +
                     " leader=" + std::to_string(partition.leader.value()) + "@" +
                     std::to_string(partition.leader_epoch.value()) +
-                    (partition.leader_recovering ? " recovering" : "") + "\n";
+                    (partition.leader_recovering ? " recovering" : "");
+            if (!partition.eligible_leader_replicas.empty())
+                text += " eligible=" + list(partition.eligible_leader_replicas);
+            if (!partition.last_known_elr.empty())
+                text += " last=" + list(partition.last_known_elr);
+            text += "\n";
         }
         return text;
     }
@@ -455,8 +468,9 @@ private:
 
     std::string restart(const scenario::Command& command) {
         std::vector<Record> records;
-        broker_restarted(image_, BrokerId(static_cast<std::int32_t>(command.number("id", 0))),
-                         records);
+        broker_restarted(image_, config_,
+                         BrokerId(static_cast<std::int32_t>(command.number("id", 0))),
+                         !command.has("orderly"), records);
         return apply(records);
     }
 

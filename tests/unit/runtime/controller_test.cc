@@ -33,6 +33,9 @@ TEST(Controller, starts_a_fresh_cluster_and_registers_its_broker) {
     ASSERT_TRUE(started.ok()) << started.error().message;
     const auto& image = world.image();
     EXPECT_EQ(image.metadata_version(), 30);
+    // Whoever is an eligible leader depends on one value for all brokers (KIP-966).
+    EXPECT_EQ(image.feature("eligible.leader.replicas.version"), 1);
+    EXPECT_EQ(image.config(metadata::ResourceType::broker, "").at("min.insync.replicas"), "1");
     ASSERT_TRUE(image.broker(BrokerId(0)));
     EXPECT_FALSE(image.broker(BrokerId(0))->fenced);
     EXPECT_EQ(image.broker(BrokerId(0))->epoch, world.controller().broker_epoch());

@@ -64,6 +64,7 @@ TEST(Partitions, a_clean_shutdown_leaves_kafkas_files_and_needs_no_store) {
     world.process.reset();
 
     ASSERT_TRUE(world.start().ok());
+    EXPECT_EQ(world.partitions->previous_broker_epoch(), BrokerEpoch(11));
     auto* partition = world.partition("orders", 1);
     EXPECT_EQ(partition->high_watermark(), Offset(3));
     EXPECT_EQ(partition->log()->log_start_offset(), Offset(2));
@@ -77,6 +78,8 @@ TEST(Partitions, a_clean_shutdown_leaves_kafkas_files_and_needs_no_store) {
     world.crash(sim::Death::killed);
     ASSERT_TRUE(world.start().ok());
     EXPECT_EQ(world.partition("orders", 1)->log()->log_start_offset(), Offset(2));
+    // Whoever was killed does not know in which epoch its logs were whole (KIP-966).
+    EXPECT_EQ(world.partitions->previous_broker_epoch(), BrokerEpoch(-1));
 }
 
 // Kafka creates its checkpoint files empty: where it was killed before it wrote them, they say
