@@ -215,6 +215,9 @@ Outcome<wire::ControllerRegistrationResponse> register_controller(
                                                               " at level " + std::to_string(level) +
                                                               ", which the cluster has finalised.");
     }
+    // It asks until it reads of itself; nothing of it changes while its process runs.
+    const metadata::ControllerImage* known = image.controllers().find(request.controller_id);
+    if (known && known->incarnation == request.incarnation_id) return outcome;
     wire::RegisterControllerRecord record;
     record.controller_id = request.controller_id;
     record.incarnation_id = request.incarnation_id;

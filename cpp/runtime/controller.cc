@@ -183,7 +183,10 @@ Status Controller::bootstrap() {
     return submit(records);
 }
 
+// Nothing of it changes while this process runs.
 Status Controller::register_controller() {
+    const metadata::ControllerImage* known = state_->head.controllers().find(config_.node_id());
+    if (known && known->incarnation == options_.incarnation) return {};
     wire::RegisterControllerRecord record;
     record.controller_id = config_.node_id();
     record.incarnation_id = options_.incarnation;

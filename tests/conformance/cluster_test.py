@@ -22,6 +22,7 @@ ELECTION = TOOLS + "LeaderElectionCommand"
 REASSIGN = TOOLS + "reassign.ReassignPartitionsCommand"
 CLUSTER = TOOLS + "ClusterTool"
 FEATURES = TOOLS + "FeatureCommand"
+DUMP = TOOLS + "DumpLogSegments"
 
 
 @pytest.fixture
@@ -279,6 +280,22 @@ def test_each_broker_takes_what_the_controller_decides(cluster: pabal.Cluster) -
             assert features["results"][0]["error_code"] == "invalid_update_version"
             gone = wire.ask("unregister_broker", 0, broker_id=77)
             assert gone["error_code"] == "broker_id_not_registered"
+
+
+@pytest.mark.reference
+def test_a_controller_that_leads_again_registers_no_more(
+    kafka: KafkaReference, cluster: pabal.Cluster
+) -> None:
+    # Of five that lead one after the other at least two are the same.
+    for _ in range(4):
+        former = cluster.controller()
+        former.pause()
+        until(lambda: cluster.controller().id != former.id)  # noqa: B023
+        former.resume()
+    log = cluster.controller().directory / "__cluster_metadata-0" / f"{0:020}.log"
+    dumped = kafka.tool(DUMP, "--cluster-metadata-decoder", "--files", str(log)).stdout
+    registered = re.findall(r'"REGISTER_CONTROLLER_RECORD".*?"controllerId":(\d)', dumped)
+    assert sorted(registered) == ["0", "1", "2"]
 
 
 def test_a_killed_leader_is_replaced_in_no_time(cluster: pabal.Cluster) -> None:
