@@ -67,7 +67,8 @@ Status Shard::replay(const record::KeyValue& record, Moment moment, ProducerId p
         group->offsets.remove(commit->topic, commit->partition);
         remove_pending(group, commit->topic, commit->partition);
         // It existed through its offsets alone.
-        if (group->offsets.empty() && group->pending.empty() && !group->has_record)
+        if (group->offsets.empty() && group->pending.empty() && !group->has_record &&
+            !group->consumer)
             remove(commit->group);
     } else if (auto* metadata = std::get_if<GroupMetadata>(&parsed)) {
         if (metadata->value) {
@@ -79,7 +80,7 @@ Status Shard::replay(const record::KeyValue& record, Moment moment, ProducerId p
         }
         Group* group = find(metadata->group);
         if (!group) return Status();
-        if (group->offsets.empty() && group->pending.empty()) {
+        if (group->offsets.empty() && group->pending.empty() && !group->consumer) {
             remove(metadata->group);
         } else {
             group->classic = ClassicGroup(metadata->group, settings_, moment);
@@ -130,8 +131,10 @@ void Shard::replay_consumer(const GroupRecord& record, Moment moment) {
         if (Group* group = group_for(target->group, !target->value))
             group->consumer->replay(*target);
     } else if (const auto* current = std::get_if<ConsumerCurrent>(&record)) {
-        if (Group* group = group_for(current->group, !current->value))
-            group->consumer->replay(*current);
+        if (Group* group = group_for(current->group, !current->value)) {
+            group->consumer->replay(*current, moment);
+            arm(current->group, group);
+        }
     } else if (const auto* pattern = std::get_if<ConsumerPattern>(&record)) {
         if (Group* group = group_for(pattern->group, !pattern->value))
             group->consumer->replay(*pattern);
@@ -160,20 +163,17 @@ Duration Shard::consumer_heartbeat(const wire::ConsumerGroupHeartbeatRequest& re
         return Duration();
     };
     const bool joins = request.member_epoch == ConsumerGroup::join_epoch;
-    bool fresh = false;
     if (!group && !joins) return refuse("Group " + id + " not found.");
     if (!group || !group->consumer) {
         if (group && !joins) return refuse("Group " + id + " is not a consumer group.");
         if (group && !group->classic.is_empty())
             return upgrade(group, request, caller, moment, effects);
         // An empty classic group changes its protocol with its first member.
-        if (group && group->has_record) effects->records.push_back(group_tombstone(id));
-        fresh = group == nullptr;
-        group = find_or_create_consumer(id, moment);
-        group->classic = ClassicGroup(id, settings_, moment);
-        group->has_record = false;
+        return begin_consumer(std::make_unique<ConsumerGroup>(id, settings_), request, caller,
+                              moment, effects);
     }
     if (request.member_epoch == ConsumerGroup::leave_epoch &&
+        group->consumer->check_leave(request).ok() &&
         group->consumer->becomes_classic_without({request.member_id})) {
         wire::ConsumerGroupHeartbeatResponse response;
         response.member_id = request.member_id;
@@ -184,13 +184,39 @@ Duration Shard::consumer_heartbeat(const wire::ConsumerGroupHeartbeatRequest& re
     }
     const Duration patience = group->consumer->heartbeat(request, caller, *image_, moment, effects);
     arm(id, group);
-    // Its first member was refused.
-    if (fresh && group->consumer->is_empty()) remove(id);
     return patience;
 }
 
-// KIP-848: the classic members live on in the group that the first of the others makes of it. All
-// or nothing, in one batch: where that one is refused the group stays what it was.
+// All or nothing, in one batch: where the first member is refused the group stays what it was.
+Duration Shard::begin_consumer(std::unique_ptr<ConsumerGroup> consumer,
+                               const wire::ConsumerGroupHeartbeatRequest& request,
+                               const Caller& caller, Moment moment, Effects* effects) {
+    const std::string& id = request.group_id;
+    Group* group = find(id);
+    Effects joined;
+    if (group && group->has_record) joined.records.push_back(group_tombstone(id));
+    if (!consumer->is_empty()) consumer->snapshot(&joined);
+    const Duration patience = consumer->heartbeat(request, caller, *image_, moment, &joined);
+    const auto tell = [&] {
+        std::move(joined.replies.begin(), joined.replies.end(),
+                  std::back_inserter(effects->replies));
+    };
+    if (!consumer->has_member(request.member_id)) {
+        tell();
+        return Duration();
+    }
+    if (!group) group = find_or_create(id, moment);
+    group->classic.abandon(ErrorCode::rebalance_in_progress, effects);
+    std::move(joined.records.begin(), joined.records.end(), std::back_inserter(effects->records));
+    tell();
+    group->classic = ClassicGroup(id, settings_, moment);
+    group->has_record = false;
+    group->consumer = std::move(consumer);
+    arm(id, group);
+    return patience;
+}
+
+// KIP-848: the classic members live on in the group that the first of the others makes of it.
 Duration Shard::upgrade(Group* group, const wire::ConsumerGroupHeartbeatRequest& request,
                         const Caller& caller, Moment moment, Effects* effects) {
     const std::string& id = request.group_id;
@@ -208,23 +234,8 @@ Duration Shard::upgrade(Group* group, const wire::ConsumerGroupHeartbeatRequest&
         effects->replies.push_back({caller.call, std::move(response)});
         return Duration();
     }
-    Effects joined;
-    if (group->has_record) joined.records.push_back(group_tombstone(id));
-    consumer->snapshot(&joined);
-    const Duration patience = consumer->heartbeat(request, caller, *image_, moment, &joined);
-    if (!consumer->has_member(request.member_id)) {
-        std::move(joined.replies.begin(), joined.replies.end(),
-                  std::back_inserter(effects->replies));
-        return Duration();
-    }
-    REACHED("classic-group-becomes-a-consumer-group");
-    classic.abandon(ErrorCode::rebalance_in_progress, effects);
-    std::move(joined.records.begin(), joined.records.end(), std::back_inserter(effects->records));
-    std::move(joined.replies.begin(), joined.replies.end(), std::back_inserter(effects->replies));
-    group->classic = ClassicGroup(id, settings_, moment);
-    group->has_record = false;
-    group->consumer = std::move(consumer);
-    arm(id, group);
+    const Duration patience = begin_consumer(std::move(consumer), request, caller, moment, effects);
+    if (group->consumer) REACHED("classic-group-becomes-a-consumer-group");
     return patience;
 }
 
@@ -370,7 +381,12 @@ wire::LeaveGroupResponse Shard::leave(const wire::LeaveGroupRequest& request, Mo
         return response;
     }
     if (group->consumer) {
-        response.members = group->consumer->leave(request, *image_, moment, effects);
+        const std::set<std::string> leaving = group->consumer->leaving(request, &response.members);
+        if (group->consumer->becomes_classic_without(leaving)) {
+            downgrade(request.group_id, group, leaving, moment, effects);
+        } else {
+            group->consumer->remove_members(leaving, *image_, moment, effects);
+        }
     } else {
         const std::size_t first = effects->records.size();
         response.members = group->classic.leave(request, moment, effects);

@@ -137,6 +137,10 @@ private:
     bool subscribes(const Group& group, const std::string& topic) const;
     Group* find_or_create_consumer(const std::string& id, Moment moment);
     void replay_consumer(const GroupRecord& record, Moment moment);
+    // With its first member of this protocol; those that it has are classic ones.
+    Duration begin_consumer(std::unique_ptr<ConsumerGroup> consumer,
+                            const wire::ConsumerGroupHeartbeatRequest& request,
+                            const Caller& caller, Moment moment, Effects* effects);
     Duration upgrade(Group* group, const wire::ConsumerGroupHeartbeatRequest& request,
                      const Caller& caller, Moment moment, Effects* effects);
     // The last members of the newer protocol leave, or have been replaced.

@@ -1,20 +1,13 @@
 // The coordinator of consumer groups on this broker: for each partition of __consumer_offsets that
-// it leads, a group::Shard, whose records it appends, whose timers it keeps and whose answers it
-// gives once everything before them is committed. A shard that could not write is thrown away and
-// loaded again. Owned by the node; lives on the data shard.
-//
-//   absent ──becomes leader──▶ loading ──all replayed──▶ active ──append failed──▶ loading
-//      ▲                         │                         │
-//      └───────leads no more─────┴─────────────────────────┘
+// it leads, a group::Shard (CoordinatedTopic), whose answers it gives once everything before them
+// is committed. Owned by the node; lives on the data shard.
 //
 // Errors of every call: NOT_COORDINATOR where another broker leads the group's partition,
-// COORDINATOR_LOAD_IN_PROGRESS while it is loaded and that takes longer than `load_patience`,
+// COORDINATOR_LOAD_IN_PROGRESS while it is loaded and that takes longer than a second,
 // COORDINATOR_NOT_AVAILABLE if its records are not committed in time.
 #pragma once
 
 #include <cstdint>
-#include <functional>
-#include <map>
 #include <memory>
 #include <string>
 #include <string_view>
@@ -31,7 +24,7 @@
 #include "io/ports.h"
 #include "io/task.h"
 #include "metadata/cluster_delta.h"
-#include "runtime/coordinator_log.h"
+#include "runtime/coordinated_topic.h"
 
 namespace pabal::metadata {
 class BrokerConfig;
@@ -39,22 +32,13 @@ class BrokerConfig;
 
 namespace pabal::runtime {
 
-class Partitions;
-
 inline constexpr std::string_view group_topic = "__consumer_offsets";
-
-// The partition of `partition_count` that a group belongs to: Kafka's, by Java's String.hashCode.
-PartitionIndex group_partition(std::string_view group, std::int32_t partition_count);
 
 class GroupCoordinator {
 public:
-    // How long a request waits for its group's partition to be loaded.
-    static constexpr Duration load_patience = Duration::seconds(1);
-
     // All outlive this object.
     GroupCoordinator(io::Ports* ports, const metadata::BrokerConfig* config, Partitions* partitions,
                      const Logger* log);
-    ~GroupCoordinator();
     GroupCoordinator(const GroupCoordinator&) = delete;
     GroupCoordinator& operator=(const GroupCoordinator&) = delete;
 
@@ -105,57 +89,35 @@ public:
     io::Task<ErrorCode> delete_group(std::string group);
 
     const group::Settings& settings() const { return settings_; }
-    std::size_t group_count() const;
+    std::size_t group_count() const { return topic_.id_count(); }
 
 private:
     struct Active;
     struct Call;
-    struct Outcome;
     using ActivePointer = std::shared_ptr<Active>;
 
-    void follow(PartitionIndex index, const std::shared_ptr<Partition>& partition);
-    void unload(const ActivePointer& active, ErrorCode error);
-    io::Task<void> load(ActivePointer active);
-    // The failed shard is replaced by one that is loaded anew, if this broker still leads.
-    void reload(const ActivePointer& failed);
     ActivePointer find(std::string_view group) const;
     io::Task<Result<ActivePointer>> serving(std::string group);
-    io::Task<ErrorCode> loaded(ActivePointer active);
     template <class Request, class Work, class Fail>
     auto ask(std::string group, Request request, Work work, Fail fail)
         -> io::Task<std::invoke_result_t<Fail, const Request&, ErrorCode>>;
 
     group::Moment moment() const;
     // Writes the records; the answers leave when they are committed.
-    void carry_out(const ActivePointer& active, group::Effects effects);
+    void carry_out(Active* active, group::Effects effects);
     // The same, and waits for it; as a part of the producer's transaction, if there is one.
     io::Task<ErrorCode> written(ActivePointer active, group::Effects effects,
                                 CoordinatorLog::Producer producer = {});
-    io::Task<ErrorCode> marker_written(ActivePointer active, CoordinatorLog::Marker marker);
-    CoordinatorLog::Done tell(const ActivePointer& active, const std::shared_ptr<Outcome>& outcome);
-    io::Task<ErrorCode> known(std::shared_ptr<Outcome> outcome);
+    CoordinatorLog::Done answering(std::vector<group::Reply> replies);
     void answer(std::vector<group::Reply>* replies, ErrorCode error);
-    void arm(const ActivePointer& active);
-    void elapsed(const ActivePointer& active);
-    void schedule_expiry();
-    void expire();
 
     io::Ports* ports_;
-    Partitions* partitions_;
-    const Logger* log_;
     group::Settings settings_;
-    Duration commit_timeout_;
-    Duration expiry_interval_;
     Prng random_;
-    std::map<PartitionIndex, ActivePointer> active_;
     std::shared_ptr<const metadata::ClusterImage> image_;
-    std::int32_t partition_count_ = 0;  // Of the topic; 0 while there is none.
     std::unordered_map<group::CallId, Call*> calls_;
     group::CallId last_call_ = 0;
-    io::TimerId expiry_timer_ = 0;
-    std::size_t loading_count_ = 0;
-    io::Gate* idle_waiter_ = nullptr;
-    bool stopped_ = false;
+    CoordinatedTopic topic_;
 };
 
 }  // namespace pabal::runtime

@@ -13,8 +13,7 @@
 namespace pabal::runtime {
 namespace {
 
-// How long records may take to be committed, and other nodes to answer.
-constexpr Duration write_timeout = Duration::seconds(5);
+// How long other nodes may take to answer.
 constexpr Duration call_timeout = Duration::seconds(5);
 // Whoever lets a broker add the partition ends transactions by epochs too (KIP-890).
 constexpr std::int16_t version_with_epoch_bump = 2;
@@ -34,24 +33,57 @@ bool any_is(const TransactionCoordinator::PartitionErrors& errors, ErrorCode err
 
 }  // namespace
 
-PartitionIndex transaction_partition(std::string_view transactional_id,
-                                     std::int32_t partition_count) {
-    return group_partition(transactional_id, partition_count);
-}
+// One partition of the topic: its transactional ids.
+struct TransactionCoordinator::Active final : CoordinatedPartition {
+    Active(TransactionCoordinator* coordinator, PartitionIndex index,
+           std::shared_ptr<CoordinatorLog> log)
+        : CoordinatedPartition(index, std::move(log)),
+          owner(coordinator),
+          machine(&owner->settings_),
+          found_at(owner->moment()) {
+        machine.learn(owner->image_->feature("transaction.version"));
+    }
 
-struct TransactionCoordinator::Active {
-    Active(PartitionIndex partition, std::shared_ptr<CoordinatorLog> coordinator_log,
-           const transaction::Settings* settings)
-        : index(partition), log(std::move(coordinator_log)), machine(settings) {}
+    Status replay(const record::KeyValue& record, Offset, ProducerId) override {
+        return machine.replay(record, found_at);
+    }
+    void transaction_ended(ProducerId, bool) override {}
+    void begin() override {
+        transaction::Effects effects;
+        machine.loaded(&effects);
+        carry_out(std::move(effects));
+    }
+    void abandon(ErrorCode) override { end_waits(awaiting_end.begin(), awaiting_end.end()); }
+    Instant deadline() const override { return machine.deadline(); }
+    void elapsed() override {
+        transaction::Effects effects;
+        machine.elapsed(owner->moment(), &effects);
+        for (const transaction::Markers& each : effects.markers) {
+            owner->log_->info("a transaction is aborted, it took too long",
+                              {{"transactional_id", each.producer.transactional_id}});
+        }
+        carry_out(std::move(effects));
+    }
+    void expire() override {
+        transaction::Effects effects;
+        machine.expire_ids(owner->moment(), &effects);
+        carry_out(std::move(effects));
+    }
+    std::size_t id_count() const override { return machine.transactional_id_count(); }
 
-    PartitionIndex index;
-    std::shared_ptr<CoordinatorLog> log;
+    void carry_out(transaction::Effects effects) {
+        owner->carry_out(std::static_pointer_cast<Active>(shared_from_this()), std::move(effects));
+    }
+    using Waits = std::multimap<std::string, io::Gate*>;
+    void end_waits(Waits::iterator first, Waits::iterator last) {
+        for (auto each = first; each != last; ++each) each->second->open();
+        awaiting_end.erase(first, last);
+    }
+
+    TransactionCoordinator* owner;
     transaction::Shard machine;
-    bool loaded = false;
-    std::vector<io::Gate*> waiting;                      // For the end of the loading.
-    std::multimap<std::string, io::Gate*> awaiting_end;  // Of the transaction under an id.
-    io::TimerId timer = 0;
-    Instant timer_due = Instant::never();
+    transaction::Moment found_at;  // The time of what the log says.
+    Waits awaiting_end;            // Of the transaction under an id.
 };
 
 TransactionCoordinator::TransactionCoordinator(io::Ports* ports,
@@ -61,171 +93,50 @@ TransactionCoordinator::TransactionCoordinator(io::Ports* ports,
                                                const Logger* log)
     : ports_(ports),
       config_(config),
-      partitions_(partitions),
       peers_(peers),
       next_producer_id_(std::move(next_producer_id)),
       log_(log),
-      expiry_interval_(Duration::milliseconds(
-          config->integer("transaction.remove.expired.transaction.cleanup.interval.ms"))),
       verifies_(config->boolean("transaction.partition.verification.enable")),
-      markers_(ports, config, partitions, groups, peers, log) {
+      markers_(ports, config, partitions, groups, peers, log),
+      topic_(
+          ports, partitions,
+          {.topic = transaction_topic,
+           .expiry_interval = Duration::milliseconds(
+               config->integer("transaction.remove.expired.transaction.cleanup.interval.ms"))},
+          [this](PartitionIndex index, std::shared_ptr<CoordinatorLog> coordinator_log) {
+              return std::make_shared<Active>(this, index, std::move(coordinator_log));
+          },
+          log) {
     settings_.max_timeout_ms =
         static_cast<std::int32_t>(config->integer("transaction.max.timeout.ms"));
     settings_.id_expiration =
         Duration::milliseconds(config->integer("transactional.id.expiration.ms"));
-    schedule_expiry();
 }
-
-TransactionCoordinator::~TransactionCoordinator() {
-    ASSERT(active_.empty() && loading_count_ == 0, "the coordinator is stopped before it goes");
-}
-
-// --- which partitions are ours
 
 void TransactionCoordinator::apply(std::shared_ptr<const metadata::ClusterImage> image) {
-    if (stopped_) return;
+    if (topic_.is_stopped()) return;
     image_ = std::move(image);
     markers_.learn(image_);
-    const Topic* topic = partitions_->topic(transaction_topic);
-    partition_count_ = topic ? static_cast<std::int32_t>(topic->image->partitions.size()) : 0;
-    std::vector<ActivePointer> held;
-    for (const auto& [index, active] : active_) held.push_back(active);
-    for (const ActivePointer& active : held) {
-        active->machine.learn(image_->feature("transaction.version"));
-        if (!topic || !topic->partition(active->index)) unload(active, ErrorCode::not_coordinator);
-    }
-    for (std::int32_t i = 0; i < partition_count_; ++i) {
-        const PartitionIndex index(i);
-        if (topic->partition(index)) follow(index, topic->partition(index)->shared_from_this());
-    }
-}
-
-void TransactionCoordinator::follow(PartitionIndex index,
-                                    const std::shared_ptr<Partition>& partition) {
-    const auto found = active_.find(index);
-    const bool leads = partition->log() && partition->leads();
-    if (found != active_.end()) {
-        const ActivePointer active = found->second;
-        if (leads && active->log->epoch() == partition->leader_epoch()) return;
-        unload(active, ErrorCode::not_coordinator);
-    }
-    if (!leads) return;
-    auto log = std::make_shared<CoordinatorLog>(ports_, partition, partition->leader_epoch());
-    auto active = std::make_shared<Active>(index, std::move(log), &settings_);
-    active->machine.learn(image_->feature("transaction.version"));
-    active_[index] = active;
-    ++loading_count_;
-    io::detach(load(active));
-}
-
-void TransactionCoordinator::unload(const ActivePointer& active, ErrorCode error) {
-    active_.erase(active->index);
-    ports_->clock.cancel(active->timer);
-    active->timer = 0;
-    active->log->close(error);
-    for (io::Gate* gate : active->waiting) gate->open();
-    active->waiting.clear();
-    for (const auto& [id, gate] : active->awaiting_end) gate->open();
-    active->awaiting_end.clear();
-}
-
-io::Task<void> TransactionCoordinator::load(ActivePointer active) {
-    const transaction::Moment at = moment();
-    CoordinatorLog::Replay replay = [this, active, at](const record::KeyValue& record,
-                                                       Offset offset, ProducerId) {
-        Status replayed = active->machine.replay(record, at);
-        if (!replayed.ok()) {
-            log_->error("passed over a record of __transaction_state that cannot be read",
-                        {{"partition", active->index.value()},
-                         {"offset", offset.value()},
-                         {"reason", replayed.error().message}});
-        }
-    };
-    CoordinatorLog::TransactionEnded ended = nullptr;
-    Status status = co_await CoordinatorLog::load(active->log, replay, ended);
-    if (!active->log->closed()) {
-        if (status.ok()) {
-            active->loaded = true;
-            transaction::Effects effects;
-            active->machine.loaded(&effects);
-            carry_out(active, std::move(effects));
-            log_->debug("loaded the transactions of a partition",
-                        {{"partition", active->index.value()},
-                         {"transactional_ids", active->machine.transactional_id_count()}});
-            arm(active);
-            for (io::Gate* gate : active->waiting) gate->open();
-            active->waiting.clear();
-        } else {
-            log_->error("cannot load the transactions of a partition; they are not served here",
-                        {{"partition", active->index.value()}, {"reason", status.error().message}});
-            unload(active, ErrorCode::not_coordinator);
-        }
-    }
-    --loading_count_;
-    if (loading_count_ == 0 && idle_waiter_) idle_waiter_->open();
-}
-
-void TransactionCoordinator::reload(const ActivePointer& failed) {
-    const auto found = active_.find(failed->index);
-    if (found == active_.end() || found->second != failed) return;
-    log_->warning("the transactions of a partition could not be written; loading them again",
-                  {{"partition", failed->index.value()}});
-    unload(failed, ErrorCode::not_coordinator);
-    const Topic* topic = partitions_->topic(transaction_topic);
-    Partition* partition = topic ? topic->partition(failed->index) : nullptr;
-    if (partition) follow(failed->index, partition->shared_from_this());
+    for (const CoordinatedTopic::Pointer& each : topic_.held())
+        static_cast<Active&>(*each).machine.learn(image_->feature("transaction.version"));
+    topic_.follow();
 }
 
 void TransactionCoordinator::stop() {
-    stopped_ = true;
-    ports_->clock.cancel(expiry_timer_);
     markers_.stop();
-    while (!active_.empty()) {
-        const ActivePointer active = active_.begin()->second;
-        unload(active, ErrorCode::not_coordinator);
-    }
+    topic_.stop();
 }
 
 io::Task<void> TransactionCoordinator::ended() {
     co_await markers_.ended();
-    if (loading_count_ == 0) co_return;
-    io::Gate gate(ports_->clock);
-    idle_waiter_ = &gate;
-    co_await gate.opened(Instant::never());
-    idle_waiter_ = nullptr;
-}
-
-TransactionCoordinator::ActivePointer TransactionCoordinator::find(
-    std::string_view transactional_id) const {
-    if (partition_count_ == 0) return nullptr;
-    const auto found = active_.find(transaction_partition(transactional_id, partition_count_));
-    return found == active_.end() ? nullptr : found->second;
+    co_await topic_.ended();
 }
 
 io::Task<Result<TransactionCoordinator::ActivePointer>> TransactionCoordinator::serving(
     std::string transactional_id) {
-    ActivePointer active = find(transactional_id);
-    if (!active) {
-        co_return Error{ErrorCode::not_coordinator,
-                        "this broker does not coordinate the transactions of " + transactional_id};
-    }
-    if (active->loaded) co_return active;
-    ErrorCode error = co_await loaded(active);
-    if (error != ErrorCode::none)
-        co_return Error{error, "the partition of the transactional id is being loaded"};
-    co_return active;
-}
-
-io::Task<ErrorCode> TransactionCoordinator::loaded(ActivePointer active) {
-    if (!active->loaded) {
-        io::Gate gate(ports_->clock);
-        active->waiting.push_back(&gate);
-        Instant deadline = ports_->clock.now() + load_patience;
-        bool opened = co_await gate.opened(deadline);
-        if (!opened) std::erase(active->waiting, &gate);
-    }
-    if (active->log->closed()) co_return ErrorCode::not_coordinator;
-    co_return active->loaded ? ErrorCode::none : ErrorCode::coordinator_load_in_progress;
+    Result<CoordinatedTopic::Pointer> served = co_await topic_.serving(std::move(transactional_id));
+    if (!served.ok()) co_return served.error();
+    co_return std::static_pointer_cast<Active>(*served);
 }
 
 // --- carrying out what the machine asks
@@ -236,112 +147,34 @@ transaction::Moment TransactionCoordinator::moment() const {
 
 void TransactionCoordinator::carry_out(const ActivePointer& active, transaction::Effects effects) {
     if (effects.records.empty() && effects.markers.empty()) return;
-    auto markers = std::make_shared<std::vector<transaction::Markers>>(std::move(effects.markers));
-    CoordinatorLog::write(active->log, std::move(effects.records),
-                          [this, active, markers](ErrorCode error) {
-                              if (error == ErrorCode::none) {
-                                  send(active, std::move(*markers));
-                              } else {
-                                  reload(active);
-                              }
-                          });
+    topic_.write(active, std::move(effects.records), sending(active, std::move(effects.markers)));
 }
 
 io::Task<ErrorCode> TransactionCoordinator::written(ActivePointer active,
                                                     transaction::Effects effects) {
-    struct Outcome {
-        explicit Outcome(io::Clock& clock) : gate(clock) {}
-        io::Gate gate;
-        std::vector<transaction::Markers> markers;
-        ErrorCode error = ErrorCode::none;
-        bool known = false;
-    };
-    auto outcome = std::make_shared<Outcome>(ports_->clock);
-    outcome->markers = std::move(effects.markers);
-    CoordinatorLog::Done done = [this, active, outcome](ErrorCode error) {
-        outcome->error = error;
-        outcome->known = true;
-        outcome->gate.open();
-        if (error == ErrorCode::none) {
-            send(active, std::move(outcome->markers));
-        } else {
-            reload(active);
-        }
-    };
-    CoordinatorLog::write(active->log, std::move(effects.records), std::move(done));
-    if (!outcome->known) {
-        Instant deadline = ports_->clock.now() + write_timeout;
-        co_await outcome->gate.opened(deadline);
-    }
-    co_return outcome->known ? outcome->error : ErrorCode::coordinator_not_available;
+    return topic_.written(active, std::move(effects.records),
+                          sending(active, std::move(effects.markers)));
 }
 
-void TransactionCoordinator::send(const ActivePointer& active,
-                                  std::vector<transaction::Markers> markers) {
-    for (transaction::Markers& each : markers) {
-        const transaction::Markers told = each;
-        markers_.send(std::move(each), active->log, [this, active, told] { marked(active, told); });
-    }
+CoordinatorLog::Done TransactionCoordinator::sending(const ActivePointer& active,
+                                                     std::vector<transaction::Markers> markers) {
+    if (markers.empty()) return nullptr;
+    return [this, active, markers = std::move(markers)](ErrorCode error) {
+        if (error != ErrorCode::none) return;
+        for (const transaction::Markers& each : markers)
+            markers_.send(each, active->log(), [this, active, each] { marked(active, each); });
+    };
 }
 
 void TransactionCoordinator::marked(const ActivePointer& active,
                                     const transaction::Markers& markers) {
-    if (active->log->closed()) return;
+    if (active->log()->closed()) return;
     transaction::Effects effects;
     active->machine.marked(markers, moment(), &effects);
-    carry_out(active, std::move(effects));
+    active->carry_out(std::move(effects));
     const auto range = active->awaiting_end.equal_range(markers.producer.transactional_id);
-    for (auto each = range.first; each != range.second; ++each) each->second->open();
-    active->awaiting_end.erase(range.first, range.second);
-    if (!active->log->closed()) arm(active);
-}
-
-void TransactionCoordinator::arm(const ActivePointer& active) {
-    const Instant due = active->machine.deadline();
-    if (due == active->timer_due && active->timer != 0) return;
-    // A timer that comes too early finds nothing to do and is set anew.
-    if (active->timer != 0 && active->timer_due < due) return;
-    ports_->clock.cancel(active->timer);
-    active->timer = 0;
-    active->timer_due = due;
-    if (due == Instant::never()) return;
-    active->timer = ports_->clock.at_policy(due, [this, active] { elapsed(active); });
-}
-
-void TransactionCoordinator::elapsed(const ActivePointer& active) {
-    active->timer = 0;
-    active->timer_due = Instant::never();
-    transaction::Effects effects;
-    active->machine.elapsed(moment(), &effects);
-    for (const transaction::Markers& each : effects.markers) {
-        log_->info("a transaction is aborted, it took too long",
-                   {{"transactional_id", each.producer.transactional_id}});
-    }
-    carry_out(active, std::move(effects));
-    if (!active->log->closed()) arm(active);
-}
-
-void TransactionCoordinator::schedule_expiry() {
-    const Instant due = ports_->clock.policy_now() + expiry_interval_;
-    expiry_timer_ = ports_->clock.at_policy(due, [this] { expire(); });
-}
-
-void TransactionCoordinator::expire() {
-    std::vector<ActivePointer> held;
-    for (const auto& [index, active] : active_) held.push_back(active);
-    for (const ActivePointer& active : held) {
-        if (!active->loaded) continue;
-        transaction::Effects effects;
-        active->machine.expire_ids(moment(), &effects);
-        carry_out(active, std::move(effects));
-    }
-    schedule_expiry();
-}
-
-std::size_t TransactionCoordinator::transactional_id_count() const {
-    std::size_t count = 0;
-    for (const auto& [index, active] : active_) count += active->machine.transactional_id_count();
-    return count;
+    active->end_waits(range.first, range.second);
+    topic_.arm(active);
 }
 
 // --- requests
@@ -353,14 +186,14 @@ io::Task<Result<std::optional<ProducerId>>> TransactionCoordinator::fresh_id(
     Result<ProducerId> next = co_await next_producer_id_(deadline);
     // Whoever asked for the id is told by a code that makes it try again.
     if (!next.ok()) co_return Error{ErrorCode::coordinator_not_available, next.error().message};
-    if (active->log->closed())
+    if (active->log()->closed())
         co_return Error{ErrorCode::not_coordinator, "the transactional id has moved"};
     co_return std::optional<ProducerId>(*next);
 }
 
 io::Task<bool> TransactionCoordinator::ended_by(ActivePointer active, std::string transactional_id,
                                                 Instant deadline) {
-    while (!active->log->closed() && active->machine.is_ending(transactional_id)) {
+    while (!active->log()->closed() && active->machine.is_ending(transactional_id)) {
         io::Gate gate(ports_->clock);
         const auto place = active->awaiting_end.emplace(transactional_id, &gate);
         const bool opened = co_await gate.opened(deadline);
@@ -392,7 +225,7 @@ io::Task<wire::InitProducerIdResponse> TransactionCoordinator::init_producer_id(
         }
         transaction::Effects effects;
         response = (*active)->machine.init_producer_id(request, *fresh, moment(), &effects);
-        arm(*active);
+        topic_.arm(*active);
         ErrorCode error = co_await written(*active, std::move(effects));
         if (error != ErrorCode::none) {
             response = {};
@@ -425,7 +258,7 @@ io::Task<TransactionCoordinator::PartitionErrors> TransactionCoordinator::add_pa
             errors = for_all(
                 partitions, machine.add_partitions(producer, partitions, client_transaction_version,
                                                    moment(), &effects));
-            arm(*active);
+            topic_.arm(*active);
         }
         ErrorCode error = co_await written(*active, std::move(effects));
         if (error != ErrorCode::none) co_return for_all(partitions, error);
@@ -458,7 +291,7 @@ io::Task<wire::EndTxnResponse> TransactionCoordinator::end(wire::EndTxnRequest r
         }
         transaction::Effects effects;
         response = (*active)->machine.end(request, version, *fresh, moment(), &effects);
-        arm(*active);
+        topic_.arm(*active);
         ErrorCode error = co_await written(*active, std::move(effects));
         if (error != ErrorCode::none) {
             response = {};
@@ -515,12 +348,12 @@ io::Task<wire::ListTransactionsResponse> TransactionCoordinator::list(
         pattern.emplace(std::move(*parsed));
     }
     if (none_can_match) co_return response;
-    std::vector<ActivePointer> held;
-    for (const auto& [index, active] : active_) held.push_back(active);
-    for (ActivePointer active : held) {
-        ErrorCode error = co_await loaded(active);
+    const std::vector<CoordinatedTopic::Pointer> held = topic_.held();
+    for (CoordinatedTopic::Pointer each : held) {
+        ErrorCode error = co_await topic_.loaded(each);
         if (error == ErrorCode::none) {
-            active->machine.list(filter, moment(), &response.transaction_states);
+            static_cast<Active&>(*each).machine.list(filter, moment(),
+                                                     &response.transaction_states);
         } else if (error == ErrorCode::coordinator_load_in_progress) {
             response.error_code = error;
             response.transaction_states.clear();
@@ -540,7 +373,7 @@ io::Task<TransactionCoordinator::PartitionErrors> TransactionCoordinator::take_p
     transaction::Producer producer, transaction::Partitions partitions, bool verify_only) {
     const auto topic = image_ ? image_->topic(transaction_topic) : nullptr;
     if (!topic) co_return for_all(partitions, ErrorCode::coordinator_not_available);
-    const PartitionIndex index = transaction_partition(
+    const PartitionIndex index = coordinating_partition(
         producer.transactional_id, static_cast<std::int32_t>(topic->partitions.size()));
     const BrokerId leader = topic->partition(index)->leader;
     PartitionErrors errors;

@@ -42,7 +42,7 @@ void find(Coordinator* coordinator, std::string_view topic_name,
                std::string(topic_name) + " does not exist yet");
         return;
     }
-    const PartitionIndex index = runtime::group_partition(
+    const PartitionIndex index = runtime::coordinating_partition(
         coordinator->key, static_cast<std::int32_t>(topic->partitions.size()));
     const BrokerId leader = view.reachable_leader(*topic->partition(index));
     const metadata::Endpoint* endpoint = leader == no_broker ? nullptr : view.reachable(leader);

@@ -26,7 +26,7 @@ io::Task<wire::AddOffsetsToTxnResponse> handle_add_offsets_to_txn(
         co_return response;
     }
     const std::string name(runtime::group_topic);
-    const PartitionIndex index = runtime::group_partition(
+    const PartitionIndex index = runtime::coordinating_partition(
         message.group_id, static_cast<std::int32_t>(topic->partitions.size()));
     transaction::Partitions partitions;
     partitions[name].insert(index);

@@ -68,6 +68,11 @@ ClassicGroup::ClassicGroup(std::string id, const Settings* settings,
         if (member.instance_id) static_members_[*member.instance_id] = member.id;
         members_.emplace(stored.member_id, std::move(member));
     }
+    if (members_.empty()) {
+        leader_.reset();
+    } else if (members_.count(leader_.value_or("")) == 0) {
+        leader_ = members_.begin()->first;
+    }
     learn_subscriptions();
 }
 

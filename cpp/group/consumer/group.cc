@@ -87,14 +87,19 @@ Duration ConsumerGroup::heartbeat(const Request& request, const Caller& caller,
                                   Effects* effects) {
     obey(image);
     if (request.member_epoch < 0) {
-        const auto member = members_.find(request.member_id);
-        if (member == members_.end()) {
-            refuse(caller.call, ErrorCode::unknown_member_id,
-                   "Member " + request.member_id + " is not a member of group " + id_ + ".",
-                   effects);
+        const Status may = check_leave(request);
+        if (may.ok()) {
+            leave(members_.at(request.member_id).get(), request, caller, image, moment, effects);
         } else {
-            leave(member->second.get(), request, caller, image, moment, effects);
+            refuse(caller.call, may.error().code, may.error().message, effects);
         }
+        return Duration();
+    }
+    const bool joins = request.member_epoch == join_epoch;
+    const Status readable = check_pattern(request);
+    // Before anything is changed for it.
+    if (joins && !readable.ok()) {
+        refuse(caller.call, readable.error().code, readable.error().message, effects);
         return Duration();
     }
     auto found = find_or_join(request, effects);
@@ -109,19 +114,17 @@ Duration ConsumerGroup::heartbeat(const Request& request, const Caller& caller,
         return Duration();
     }
     Member* member = *found;
-    auto changed = update(member, request, caller);
-    if (!changed.ok()) {
-        refuse(caller.call, changed.error().code, changed.error().message, effects);
-        if (member->epoch == 0 && targets_.count(member->id) == 0) members_.erase(member->id);
+    if (!readable.ok()) {
+        refuse(caller.call, readable.error().code, readable.error().message, effects);
         return Duration();
     }
+    const Change changed = update(member, request, caller);
     // A heartbeat that still waits comes from a connection that is gone.
     member->beating = 0;
     begin_session(member, moment);
-    const bool joins = request.member_epoch == join_epoch;
-    if (*changed != Change::none) write_metadata(*member, effects);
+    if (changed != Change::none) write_metadata(*member, effects);
     const std::int32_t epoch_before = epoch_;
-    refresh(*changed == Change::subscription, image, moment, effects);
+    refresh(changed == Change::subscription, image, moment, effects);
 
     std::optional<Assignment> owned;
     if (request.topic_partitions) owned = from_wire(*request.topic_partitions);
@@ -245,8 +248,15 @@ ErrorCode ConsumerGroup::check_heartbeat_epoch(const Member& member, const Reque
     return lawful ? ErrorCode::none : ErrorCode::fenced_member_epoch;
 }
 
-Result<ConsumerGroup::Change> ConsumerGroup::update(Member* member, const Request& request,
-                                                    const Caller& caller) {
+Status ConsumerGroup::check_pattern(const Request& request) const {
+    const std::string expression = request.subscribed_topic_regex.value_or("");
+    if (expression.empty() || matched_.count(expression) > 0) return Status();
+    const auto pattern = TopicPattern::parse(expression);
+    return pattern.ok() ? Status() : Status(pattern.error());
+}
+
+ConsumerGroup::Change ConsumerGroup::update(Member* member, const Request& request,
+                                            const Caller& caller) {
     Member updated = *member;
     if (request.instance_id) updated.instance_id = request.instance_id;
     if (request.rack_id) updated.rack_id = request.rack_id;
@@ -254,7 +264,9 @@ Result<ConsumerGroup::Change> ConsumerGroup::update(Member* member, const Reques
         updated.rebalance_timeout_ms = request.rebalance_timeout_ms;
     if (request.subscribed_topic_names) {
         updated.topic_names = *request.subscribed_topic_names;
-        std::sort(updated.topic_names.begin(), updated.topic_names.end());
+        auto& names = updated.topic_names;
+        std::sort(names.begin(), names.end());
+        names.erase(std::unique(names.begin(), names.end()), names.end());
     }
     if (request.subscribed_topic_regex) updated.pattern = *request.subscribed_topic_regex;
     if (request.server_assignor) updated.server_assignor = request.server_assignor;
@@ -263,8 +275,6 @@ Result<ConsumerGroup::Change> ConsumerGroup::update(Member* member, const Reques
     updated.classic.reset();
     updated.join_by = Instant::never();
     updated.sync_by = Instant::never();
-    if (updated.pattern != member->pattern && !updated.pattern.empty())
-        PABAL_TRY(TopicPattern::parse(updated.pattern));
     return replace(member, std::move(updated));
 }
 
@@ -297,11 +307,6 @@ void ConsumerGroup::leave(Member* member, const Request& request, const Caller& 
     response.member_id = request.member_id;
     response.member_epoch = request.member_epoch;
     if (request.member_epoch == leave_static_epoch) {
-        if (member->instance_id != request.instance_id) {
-            refuse(caller.call, ErrorCode::unknown_member_id,
-                   "Instance id " + request.instance_id.value_or("") + " is unknown.", effects);
-            return;
-        }
         // Its place is kept until its session ends.
         set_held(member, member->assigned, {}, member->epoch);
         member->previous_epoch = member->epoch;
@@ -313,7 +318,14 @@ void ConsumerGroup::leave(Member* member, const Request& request, const Caller& 
         return;
     }
     effects->replies.push_back({caller.call, std::move(response)});
-    remove_member(member->id, effects);
+    remove_members({member->id}, image, moment, effects);
+}
+
+void ConsumerGroup::remove_members(const std::set<std::string>& ids,
+                                   const metadata::ClusterImage& image, Moment moment,
+                                   Effects* effects) {
+    if (ids.empty()) return;
+    for (const std::string& id : ids) remove_member(id, effects);
     refresh(true, image, moment, effects);
     tell_parked(moment, effects);
 }
@@ -363,12 +375,45 @@ void ConsumerGroup::end_heartbeat(Member* member, ErrorCode error, std::string m
     member->beating = 0;
 }
 
-ErrorCode ConsumerGroup::check_epoch(const std::string& member, std::int32_t epoch) const {
-    if (epoch < 0 && members_.empty()) return ErrorCode::none;
-    const auto found = members_.find(member);
+ErrorCode ConsumerGroup::find_member(const std::string& id,
+                                     const std::optional<std::string>& instance,
+                                     Member** member) const {
+    if (instance) {
+        const auto holder = static_members_.find(*instance);
+        if (holder == static_members_.end()) return ErrorCode::unknown_member_id;
+        if (holder->second != id) return ErrorCode::fenced_instance_id;
+    }
+    const auto found = members_.find(id);
     if (found == members_.end()) return ErrorCode::unknown_member_id;
-    if (found->second->epoch == epoch) return ErrorCode::none;
-    return found->second->classic ? ErrorCode::illegal_generation : ErrorCode::stale_member_epoch;
+    *member = found->second.get();
+    return ErrorCode::none;
+}
+
+Status ConsumerGroup::check_leave(const Request& request) const {
+    Member* member = nullptr;
+    const ErrorCode error = find_member(request.member_id, request.instance_id, &member);
+    if (error == ErrorCode::none) return Status();
+    if (error == ErrorCode::fenced_instance_id) {
+        return Error{error, "Static member " + request.member_id + " with instance id " +
+                                *request.instance_id + " was fenced by member " +
+                                static_members_.at(*request.instance_id) + "."};
+    }
+    if (request.instance_id)
+        return Error{error, "Instance id " + *request.instance_id + " is unknown."};
+    return Error{error, "Member " + request.member_id + " is not a member of group " + id_ + "."};
+}
+
+ErrorCode ConsumerGroup::check_epoch(const Member& member, std::int32_t epoch) {
+    if (member.epoch == epoch) return ErrorCode::none;
+    return member.classic ? ErrorCode::illegal_generation : ErrorCode::stale_member_epoch;
+}
+
+ErrorCode ConsumerGroup::check_fetch(const std::optional<std::string>& member,
+                                     std::int32_t epoch) const {
+    if (!member && epoch < 0) return ErrorCode::none;
+    const auto found = members_.find(member.value_or(""));
+    return found == members_.end() ? ErrorCode::unknown_member_id
+                                   : check_epoch(*found->second, epoch);
 }
 
 ErrorCode ConsumerGroup::check_commit(const std::string& member, std::int32_t epoch, int version,
@@ -380,7 +425,7 @@ ErrorCode ConsumerGroup::check_commit(const std::string& member, std::int32_t ep
     if (!found->second->classic && version < first_version_with_epochs)
         return ErrorCode::unsupported_version;
     *former = epoch >= 0 && epoch < found->second->epoch;
-    return *former ? ErrorCode::none : check_epoch(member, epoch);
+    return *former ? ErrorCode::none : check_epoch(*found->second, epoch);
 }
 
 ErrorCode ConsumerGroup::check_commit_of(const std::string& id, std::int32_t epoch,
@@ -653,11 +698,7 @@ std::set<std::string> ConsumerGroup::overdue(Moment moment) const {
 }
 
 void ConsumerGroup::elapsed(const metadata::ClusterImage& image, Moment moment, Effects* effects) {
-    const std::set<std::string> gone = overdue(moment);
-    if (gone.empty()) return;
-    for (const std::string& id : gone) remove_member(id, effects);
-    refresh(true, image, moment, effects);
-    tell_parked(moment, effects);
+    remove_members(overdue(moment), image, moment, effects);
 }
 
 void ConsumerGroup::abandon(ErrorCode error, Effects* effects,

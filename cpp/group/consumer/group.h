@@ -78,9 +78,12 @@ public:
                        const metadata::ClusterImage& image, Moment moment, Effects* effects);
     wire::ConsumerGroupHeartbeatResponse nothing_new(
         const wire::ConsumerGroupHeartbeatRequest& request, CallId call);
-    // May this member fetch with this epoch? UNKNOWN_MEMBER_ID, STALE_MEMBER_EPOCH, and
+    // Is it a member that asks to leave, and by its own instance id? UNKNOWN_MEMBER_ID,
+    // FENCED_INSTANCE_ID.
+    Status check_leave(const wire::ConsumerGroupHeartbeatRequest& request) const;
+    // May this member, or nobody, fetch with this epoch? UNKNOWN_MEMBER_ID, STALE_MEMBER_EPOCH, and
     // ILLEGAL_GENERATION for a classic one.
-    ErrorCode check_epoch(const std::string& member, std::int32_t epoch) const;
+    ErrorCode check_fetch(const std::optional<std::string>& member, std::int32_t epoch) const;
     // May this member commit with this epoch? A former one will do for what it has had since
     // (KIP-1251): then `*former` is set, and each partition is asked for.
     ErrorCode check_commit(const std::string& member, std::int32_t epoch, int version,
@@ -106,9 +109,13 @@ public:
     ErrorCode heartbeat(const wire::HeartbeatRequest& request, Moment moment);
     // ClassicGroup::park_heartbeat.
     Duration park_heartbeat(const std::string& member, CallId call);
-    std::vector<wire::LeaveGroupResponse::MemberResponse> leave(
-        const wire::LeaveGroupRequest& request, const metadata::ClusterImage& image, Moment moment,
-        Effects* effects);
+    // Who is to leave, of either protocol: an operator takes out any. One answer for each member
+    // of the request, in its order.
+    std::set<std::string> leaving(
+        const wire::LeaveGroupRequest& request,
+        std::vector<wire::LeaveGroupResponse::MemberResponse>* responses) const;
+    void remove_members(const std::set<std::string>& ids, const metadata::ClusterImage& image,
+                        Moment moment, Effects* effects);
     // Whether the last member of this protocol is among these, and a classic group can follow.
     bool becomes_classic_without(const std::set<std::string>& leaving) const;
     // Whether the last one has been replaced by a classic member that bears its instance id.
@@ -125,7 +132,7 @@ public:
     // From the log; a missing value removes.
     void replay(const ConsumerMemberMetadata& record, Moment moment);
     void replay(const ConsumerTarget& record);
-    void replay(const ConsumerCurrent& record);
+    void replay(const ConsumerCurrent& record, Moment moment);
     void replay(const ConsumerPattern& record);
     void replay_epoch(std::int32_t epoch, std::int64_t hash);
     void replay_target_epoch(std::int32_t epoch, std::int64_t timestamp);
@@ -154,7 +161,8 @@ private:
     Member* take_place(const std::string& old_id, const std::string& new_id, Effects* effects);
     ErrorCode check_heartbeat_epoch(const Member& member, const Request& request) const;
     enum class Change { none, details, subscription };
-    Result<Change> update(Member* member, const Request& request, const Caller& caller);
+    Status check_pattern(const Request& request) const;
+    Change update(Member* member, const Request& request, const Caller& caller);
     Change replace(Member* member, Member updated);
     void leave(Member* member, const Request& request, const Caller& caller,
                const metadata::ClusterImage& image, Moment moment, Effects* effects);
@@ -164,8 +172,11 @@ private:
     bool supports(const wire::JoinGroupRequest& request) const;
     Result<Member*> find_or_join(const wire::JoinGroupRequest& request, const std::string& id,
                                  Effects* effects);
+    ErrorCode find_member(const std::string& id, const std::optional<std::string>& instance,
+                          Member** member) const;
     ErrorCode find_classic(const std::string& id, const std::optional<std::string>& instance,
-                           Member** member);
+                           Member** member) const;
+    static ErrorCode check_epoch(const Member& member, std::int32_t epoch);
     bool must_rejoin(const Member& member) const;
     static void await_rejoin(Member* member, Moment moment);
 

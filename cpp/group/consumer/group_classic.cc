@@ -43,6 +43,7 @@ Bytes by_name(const Assignment& assignment, const metadata::ClusterImage& image,
 
 std::vector<std::string> sorted(std::vector<std::string> names) {
     std::sort(names.begin(), names.end());
+    names.erase(std::unique(names.begin(), names.end()), names.end());
     return names;
 }
 
@@ -242,16 +243,11 @@ void ConsumerGroup::join(const wire::JoinGroupRequest& request, const Joiner& jo
 // --- SyncGroup, Heartbeat, LeaveGroup
 
 ErrorCode ConsumerGroup::find_classic(const std::string& id,
-                                      const std::optional<std::string>& instance, Member** member) {
-    if (instance) {
-        const auto holder = static_members_.find(*instance);
-        if (holder == static_members_.end()) return ErrorCode::unknown_member_id;
-        if (holder->second != id) return ErrorCode::fenced_instance_id;
-    }
-    const auto found = members_.find(id);
-    if (found == members_.end() || !found->second->classic) return ErrorCode::unknown_member_id;
-    *member = found->second.get();
-    return ErrorCode::none;
+                                      const std::optional<std::string>& instance,
+                                      Member** member) const {
+    const ErrorCode error = find_member(id, instance, member);
+    if (error != ErrorCode::none) return error;
+    return (*member)->classic ? ErrorCode::none : ErrorCode::unknown_member_id;
 }
 
 bool ConsumerGroup::must_rejoin(const Member& member) const {
@@ -319,30 +315,24 @@ Duration ConsumerGroup::park_heartbeat(const std::string& id, CallId call) {
     return ClassicGroup::patience(found->second->classic->session_timeout_ms);
 }
 
-std::vector<wire::LeaveGroupResponse::MemberResponse> ConsumerGroup::leave(
-    const wire::LeaveGroupRequest& request, const metadata::ClusterImage& image, Moment moment,
-    Effects* effects) {
-    std::vector<wire::LeaveGroupResponse::MemberResponse> responses;
-    bool member_left = false;
-    for (const auto& leaving : request.members) {
-        auto& response = responses.emplace_back();
-        response.member_id = leaving.member_id;
-        response.group_instance_id = leaving.group_instance_id;
-        std::string id = leaving.member_id;
+std::set<std::string> ConsumerGroup::leaving(
+    const wire::LeaveGroupRequest& request,
+    std::vector<wire::LeaveGroupResponse::MemberResponse>* responses) const {
+    std::set<std::string> gone;
+    for (const auto& asked : request.members) {
+        auto& response = responses->emplace_back();
+        response.member_id = asked.member_id;
+        response.group_instance_id = asked.group_instance_id;
+        std::string id = asked.member_id;
         // An operator removes a static member whose id it does not know.
-        if (const auto holder = static_members_.find(leaving.group_instance_id.value_or(""));
+        if (const auto holder = static_members_.find(asked.group_instance_id.value_or(""));
             id.empty() && holder != static_members_.end())
             id = holder->second;
         Member* member = nullptr;
-        response.error_code = find_classic(id, leaving.group_instance_id, &member);
-        if (response.error_code != ErrorCode::none) continue;
-        remove_member(id, effects);
-        member_left = true;
+        response.error_code = find_member(id, asked.group_instance_id, &member);
+        if (response.error_code == ErrorCode::none) gone.insert(std::move(id));
     }
-    if (!member_left) return responses;
-    refresh(true, image, moment, effects);
-    tell_parked(moment, effects);
-    return responses;
+    return gone;
 }
 
 }  // namespace pabal::group

@@ -141,10 +141,11 @@ void ConsumerGroup::replay(const ConsumerTarget& record) {
     }
 }
 
-void ConsumerGroup::replay(const ConsumerCurrent& record) {
+void ConsumerGroup::replay(const ConsumerCurrent& record, Moment moment) {
     const auto found = members_.find(record.member);
     if (found == members_.end()) return;
     Member* member = found->second.get();
+    member->revoke_by = Instant::never();
     if (!record.value) {
         set_held(member, {}, {}, 0);
         member->epoch = join_epoch;
@@ -153,6 +154,8 @@ void ConsumerGroup::replay(const ConsumerCurrent& record) {
     member->epoch = record.value->member_epoch;
     member->previous_epoch = record.value->previous_member_epoch;
     member->state = static_cast<MemberState>(record.value->state);
+    if (member->state == MemberState::unrevoked)
+        member->revoke_by = moment.now + Duration::milliseconds(member->rebalance_timeout_ms);
     set_held(member, from_wire(record.value->assigned_partitions),
              from_wire(record.value->partitions_pending_revocation), member->epoch);
     const auto learn_epochs = [&](const auto& topics) {

@@ -262,6 +262,7 @@ private:
         request.producer_id = ProducerId(command.number("producer", 0));
         request.generation_id = static_cast<std::int32_t>(command.number("generation", -1));
         request.member_id = lengthened(command.value("member"));
+        if (command.values.count("instance")) request.group_instance_id = command.value("instance");
         for (const auto& [key, value] : command.values) {
             const auto dash = key.rfind('-');
             if (dash == std::string::npos) continue;
@@ -280,7 +281,7 @@ private:
         return text;
     }
 
-    // fetch t-0 t-1, or fetch for everything.
+    // fetch t-0 t-1, or fetch for everything; as member=M with epoch=N.
     std::string fetch(const scenario::Command& command) {
         wire::OffsetFetchRequest::OffsetFetchRequestGroup request;
         request.group_id = command.value("group", "g");
@@ -290,6 +291,8 @@ private:
             topic.name = word.substr(0, word.find('-'));
             topic.partition_indexes.emplace_back(std::stoi(word.substr(word.find('-') + 1)));
         }
+        if (command.values.count("member")) request.member_id = command.value("member");
+        request.member_epoch = static_cast<std::int32_t>(command.number("epoch", -1));
         const auto response = shard_->fetch(request, command.value("require") == "stable");
         std::string text;
         if (response.error_code != ErrorCode::none) text += name(response.error_code) + "\n";

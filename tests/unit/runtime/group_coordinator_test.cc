@@ -87,13 +87,14 @@ protected:
 
 TEST_F(GroupCoordinatorTest, groups_belong_to_the_partitions_that_kafka_puts_them_in) {
     // As Kafka 4.3 placed them.
-    EXPECT_EQ(group_partition("", 50), PartitionIndex(0));
-    EXPECT_EQ(group_partition("classic", 50), PartitionIndex(32));
-    EXPECT_EQ(group_partition("consumer", 50), PartitionIndex(22));  // Its hash is negative.
-    EXPECT_EQ(group_partition("a", 50), PartitionIndex(97 % 50));
-    EXPECT_EQ(group_partition("ab", 50), PartitionIndex((97 * 31 + 98) % 50));
-    EXPECT_EQ(group_partition("\xC3\xA4", 50), PartitionIndex(0xE4 % 50));
-    EXPECT_EQ(group_partition("\xF0\x9F\x98\x80", 50), PartitionIndex((0xD83D * 31 + 0xDE00) % 50));
+    EXPECT_EQ(coordinating_partition("", 50), PartitionIndex(0));
+    EXPECT_EQ(coordinating_partition("classic", 50), PartitionIndex(32));
+    EXPECT_EQ(coordinating_partition("consumer", 50), PartitionIndex(22));  // Its hash is negative.
+    EXPECT_EQ(coordinating_partition("a", 50), PartitionIndex(97 % 50));
+    EXPECT_EQ(coordinating_partition("ab", 50), PartitionIndex((97 * 31 + 98) % 50));
+    EXPECT_EQ(coordinating_partition("\xC3\xA4", 50), PartitionIndex(0xE4 % 50));
+    EXPECT_EQ(coordinating_partition("\xF0\x9F\x98\x80", 50),
+              PartitionIndex((0xD83D * 31 + 0xDE00) % 50));
 }
 
 TEST_F(GroupCoordinatorTest, without_its_topic_nothing_is_coordinated_here) {
