@@ -1,5 +1,7 @@
 // The committed offsets of a Shard's groups: who may change them, and how long they are kept.
 #include <algorithm>
+#include <optional>
+#include <string>
 
 #include "base/probe.h"
 #include "group/group_record.h"
@@ -7,6 +9,36 @@
 #include "metadata/cluster_image.h"
 
 namespace pabal::group {
+namespace {
+
+// Kafka's limit counts UTF-16 code units: two for what takes four bytes in UTF-8.
+bool is_too_long(const std::optional<std::string>& metadata, std::size_t limit) {
+    if (!metadata || metadata->size() <= limit) return false;
+    std::size_t units = 0;
+    for (const char each : *metadata) {
+        const auto byte = static_cast<unsigned char>(each);
+        if ((byte & 0xC0) != 0x80) units += byte >= 0xF0 ? 2 : 1;
+    }
+    return units > limit;
+}
+
+// A member with an epoch of before commits what it has had since, all of it or nothing (KIP-1251).
+template <class Topics, class Id>
+ErrorCode check_former(const ConsumerGroup& group, const std::string& member, std::int32_t epoch,
+                       const Topics& topics, std::size_t longest_metadata, Id id_of) {
+    for (const auto& topic : topics) {
+        const TopicId id = id_of(topic);
+        for (const auto& partition : topic.partitions) {
+            if (is_too_long(partition.committed_metadata, longest_metadata)) continue;
+            const ErrorCode error =
+                group.check_commit_of(member, epoch, {id, partition.partition_index});
+            if (error != ErrorCode::none) return error;
+        }
+    }
+    return ErrorCode::none;
+}
+
+}  // namespace
 
 wire::OffsetCommitResponse Shard::commit(const wire::OffsetCommitRequest& request, int version,
                                          Moment moment, Effects* effects) {
@@ -17,6 +49,11 @@ wire::OffsetCommitResponse Shard::commit(const wire::OffsetCommitRequest& reques
     bool former = false;
     if (group && group->consumer) {
         refusal = group->consumer->check_commit(request.member_id, epoch, version, &former);
+        if (former) {
+            refusal = check_former(*group->consumer, request.member_id, epoch, request.topics,
+                                   settings_->offset_metadata_max_bytes,
+                                   [](const auto& topic) { return topic.topic_id; });
+        }
     } else if (group) {
         refusal =
             group->classic.commit(request.member_id, request.group_instance_id, epoch, moment);
@@ -34,17 +71,13 @@ wire::OffsetCommitResponse Shard::commit(const wire::OffsetCommitRequest& reques
             auto& answered = answered_topic.partitions.emplace_back();
             answered.partition_index = partition.partition_index;
             answered.error_code = refusal;
-            if (former) {
-                answered.error_code = group->consumer->check_commit_of(
-                    request.member_id, epoch, {topic.topic_id, partition.partition_index});
-            }
-            if (answered.error_code != ErrorCode::none) continue;
-            CommittedOffset offset;
-            offset.metadata = partition.committed_metadata.value_or("");
-            if (offset.metadata.size() > settings_->offset_metadata_max_bytes) {
+            if (refusal != ErrorCode::none) continue;
+            if (is_too_long(partition.committed_metadata, settings_->offset_metadata_max_bytes)) {
                 answered.error_code = ErrorCode::offset_metadata_too_large;
                 continue;
             }
+            CommittedOffset offset;
+            offset.metadata = partition.committed_metadata.value_or("");
             offset.offset = partition.committed_offset;
             offset.leader_epoch = partition.committed_leader_epoch;
             offset.commit_timestamp = moment.wall.milliseconds;
@@ -75,9 +108,17 @@ ErrorCode Shard::check_commit_in_transaction(const wire::TxnOffsetCommitRequest&
     }
     constexpr int with_epochs = 9;  // As the version of OffsetCommit that knows them.
     bool former = false;
-    const ErrorCode error = group->consumer->check_commit(request.member_id, request.generation_id,
-                                                          with_epochs, &former);
-    return former || error == ErrorCode::stale_member_epoch ? ErrorCode::illegal_generation : error;
+    ErrorCode error = group->consumer->check_commit(request.member_id, request.generation_id,
+                                                    with_epochs, &former);
+    if (former) {
+        error =
+            check_former(*group->consumer, request.member_id, request.generation_id, request.topics,
+                         settings_->offset_metadata_max_bytes, [&](const auto& topic) {
+                             const auto known = image_->topic(topic.name);
+                             return known ? known->id : TopicId();
+                         });
+    }
+    return error == ErrorCode::stale_member_epoch ? ErrorCode::illegal_generation : error;
 }
 
 wire::TxnOffsetCommitResponse Shard::commit_in_transaction(
@@ -94,12 +135,12 @@ wire::TxnOffsetCommitResponse Shard::commit_in_transaction(
             answered.partition_index = partition.partition_index;
             answered.error_code = refusal;
             if (refusal != ErrorCode::none) continue;
-            CommittedOffset offset;
-            offset.metadata = partition.committed_metadata.value_or("");
-            if (offset.metadata.size() > settings_->offset_metadata_max_bytes) {
+            if (is_too_long(partition.committed_metadata, settings_->offset_metadata_max_bytes)) {
                 answered.error_code = ErrorCode::offset_metadata_too_large;
                 continue;
             }
+            CommittedOffset offset;
+            offset.metadata = partition.committed_metadata.value_or("");
             offset.offset = partition.committed_offset;
             offset.leader_epoch = partition.committed_leader_epoch;
             offset.commit_timestamp = moment.wall.milliseconds;
@@ -159,14 +200,11 @@ wire::OffsetFetchResponse::OffsetFetchResponseGroup Shard::fetch(
     using Response = wire::OffsetFetchResponse;
     Response::OffsetFetchResponseGroup response;
     response.group_id = request.group_id;
+    // A group that does not exist has committed nothing, whoever asks.
     const Group* group = find(request.group_id);
-    if (request.member_id && request.member_epoch >= 0) {
-        if (!group) response.error_code = ErrorCode::group_id_not_found;
-        if (group && group->consumer)
-            response.error_code =
-                group->consumer->check_epoch(*request.member_id, request.member_epoch);
-        if (response.error_code != ErrorCode::none) return response;
-    }
+    if (group && group->consumer)
+        response.error_code = group->consumer->check_fetch(request.member_id, request.member_epoch);
+    if (response.error_code != ErrorCode::none) return response;
     const auto answer = [&](const std::string& topic, PartitionIndex index,
                             const CommittedOffset* offset) {
         Response::OffsetFetchResponsePartitions answered;
@@ -195,8 +233,12 @@ wire::OffsetFetchResponse::OffsetFetchResponseGroup Shard::fetch(
         topic.name = asked.name;
         topic.topic_id = asked.topic_id;
         for (const PartitionIndex index : asked.partition_indexes) {
-            topic.partitions.push_back(answer(
-                asked.name, index, group ? group->offsets.find(asked.name, index) : nullptr));
+            const auto* offset = group ? group->offsets.find(asked.name, index) : nullptr;
+            // It was committed for a topic of before that had this name.
+            const bool of_another = offset && !asked.topic_id.value().is_zero() &&
+                                    !offset->topic_id.value().is_zero() &&
+                                    offset->topic_id != asked.topic_id;
+            topic.partitions.push_back(answer(asked.name, index, of_another ? nullptr : offset));
         }
     }
     return response;
@@ -223,7 +265,8 @@ wire::OffsetDeleteResponse Shard::delete_offsets(const wire::OffsetDeleteRequest
             answered.partition_index = partition.partition_index;
             if (subscribed) {
                 answered.error_code = ErrorCode::group_subscribed_to_topic;
-            } else if (group->offsets.find(topic.name, partition.partition_index)) {
+            } else if (group->offsets.find(topic.name, partition.partition_index) ||
+                       has_pending(*group, topic.name, partition.partition_index)) {
                 remove_offset(request.group_id, group, topic.name, partition.partition_index,
                               effects);
             }
