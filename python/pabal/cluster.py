@@ -34,6 +34,8 @@ __all__ = ["Broker", "Clock", "Cluster", "PartitionState", "Topic"]
 
 # Between two looks at a cluster that has to come into some state.
 _PAUSE = 0.005
+# How long whoever creates a topic waits for brokers that may be cut off.
+_PATIENCE = 3.0
 
 
 class Clock:
@@ -459,7 +461,9 @@ class Cluster:
         config: Mapping[str, object] | None = None,
         timeout: Duration = 30.0,
     ) -> Topic:
-        """Create a topic; when this returns, every partition has a leader.
+        """Create a topic; when this returns, every partition has a leader, and all brokers know it.
+
+        Nobody waits longer than three seconds for a broker that is cut off from the others.
 
         Parameters
         ----------
@@ -493,6 +497,11 @@ class Cluster:
             list(options.items()),
             seconds(timeout, "timeout"),
         )
+        running = [one for one in self._brokers if one.is_running and not one.is_paused]
+        if len(running) > 1:
+            patience = time.monotonic() + _PATIENCE
+            for broker in running:
+                _wait_until_known(broker.address, name, topic_id, patience)
         return Topic(self, name, topic_id)
 
     def delete_topic(self, name: str, *, timeout: Duration = 30.0) -> None:
@@ -681,6 +690,22 @@ class Cluster:
         except (PabalError, RuntimeError):
             return -1, []
         return self._quorum_leader(1.0), [topic for topic in topics if not topic.internal]
+
+
+def _wait_until_known(address: str, topic: str, topic_id: str, deadline: float) -> None:
+    """Until this broker knows the topic, or the deadline has come."""
+    from pabal.errors import PabalError
+
+    while (left := deadline - time.monotonic()) > 0:
+        admin = _core.Admin(address)  # It asks its bootstrap server first, later any.
+        try:
+            if admin.describe_topic(topic, left).id == topic_id:
+                return
+        except PabalError:
+            pass
+        finally:
+            admin.close()
+        time.sleep(_PAUSE)
 
 
 def _cluster_properties(brokers: int) -> dict[str, str]:

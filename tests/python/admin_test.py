@@ -96,15 +96,20 @@ def test_settings_are_changed_one_by_one(admin: pabal.Admin) -> None:
     admin.create_topic(topic, config={"retention.ms": 60_000})
     admin.alter_configs("topic", topic, {"segment.bytes": 1_048_576, "retention.ms": None})
     admin.alter_configs("topic", topic, append={"cleanup.policy": "compact"})
+
+    def cleanup() -> str | None:
+        return admin.describe_configs("topic", topic)["cleanup.policy"].value
+
+    # Kafka's brokers apply what its controller answered a moment later.
+    eventually(lambda: cleanup() == "delete,compact", "what was appended")
     settings = admin.describe_configs("topic", topic)
     assert (settings["segment.bytes"].value, settings["segment.bytes"].source) == (
         "1048576",
         "topic",
     )
     assert settings["retention.ms"].source == "default"
-    assert settings["cleanup.policy"].value == "delete,compact"
     admin.alter_configs("topic", topic, subtract={"cleanup.policy": ["delete"]})
-    assert admin.describe_configs("topic", topic)["cleanup.policy"].value == "compact"
+    eventually(lambda: cleanup() == "compact", "what was subtracted")
     admin.alter_configs("topic", topic, {"segment.bytes": 2_097_152}, validate_only=True)
     entry = admin.describe_configs("topic", topic)["segment.bytes"]
     assert entry.value == "1048576"
@@ -181,6 +186,14 @@ def test_groups_are_described_moved_and_deleted(servers: str, admin: pabal.Admin
     admin.delete_group(group)
     with pytest.raises(errors.GroupIdNotFoundError):
         admin.describe_group(group)
+
+
+def test_every_broker_knows_a_topic_once_it_is_created(three: pabal.Cluster) -> None:
+    for number in range(20):
+        topic = three.create_topic(f"known-{number}")
+        for broker in three.brokers:
+            with pabal.Admin(broker.address) as admin:
+                assert admin.describe_topic(topic.name).name == topic.name
 
 
 def test_leaders_are_elected(three: pabal.Cluster) -> None:
