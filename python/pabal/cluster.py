@@ -179,6 +179,7 @@ class Cluster:
 
     def _run(self, properties: Mapping[str, str]) -> _Runner:
         """Begin a run of one broker."""
+        self._check_open()
         if self._isolation == "process":
             return ServerProcess(dict(properties), self._known_id)
         return _core.Broker(dict(properties), self._world, self._temporary, self._known_id)
@@ -349,11 +350,14 @@ class Cluster:
             topics = self._admin().describe_topics(timeout)
         except PabalError as error:
             return [str(error)]
+        # A broker may be gone while the others have yet to notice.
+        gone = {broker.id for broker in self._brokers if not broker.is_running}
         return [
             f"{topic.name}-{index} is led by {leader} with {isr} of {replicas} in sync"
+            + (f", and {sorted(gone.intersection(isr))} gone" if gone.intersection(isr) else "")
             for topic in topics
             for index, leader, _, replicas, isr in topic.partitions
-            if leader < 0 or len(isr) < len(replicas)
+            if leader < 0 or len(isr) < len(replicas) or gone.intersection(isr)
         ]
 
     def partition(
@@ -641,6 +645,7 @@ class Cluster:
             admin.close()
 
     def __enter__(self) -> Cluster:
+        self._check_open()
         return self
 
     def __exit__(

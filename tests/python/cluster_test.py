@@ -234,6 +234,28 @@ cluster.close()
     )
 
 
+def test_a_closed_cluster_stays_closed() -> None:
+    cluster = pabal.Cluster()
+    cluster.close()
+    with pytest.raises(RuntimeError, match="closed"):
+        cluster.broker(0).restart()
+    with pytest.raises(RuntimeError, match="closed"), cluster:
+        pass
+    assert not cluster.data_dir.exists()
+
+
+@ISOLATIONS
+def test_a_dead_broker_is_not_in_sync(isolation: str) -> None:
+    with pabal.Cluster(brokers=3, isolation=isolation) as cluster:
+        orders = cluster.create_topic("orders")
+        cluster.broker(0).kill()
+        with pytest.raises(TimeoutError, match="not in sync"):
+            cluster.wait_until_in_sync(timeout=0.2)
+        cluster.broker(0).restart()
+        cluster.wait_until_in_sync()
+        assert len(orders.partition(0).isr) == 3
+
+
 def test_the_metrics_of_a_broker_are_prometheus_text() -> None:
     with pabal.Cluster() as cluster:
         cluster.create_topic("counted")
