@@ -1,4 +1,4 @@
-"""``pabal kafka-producer-perf-test`` and ``kafka-consumer-perf-test``: Kafka's options and lines."""
+"""``kafka-producer-perf-test`` and ``kafka-consumer-perf-test``: Kafka's options and lines."""
 
 from __future__ import annotations
 

@@ -263,7 +263,7 @@ def test_the_lines_are_those_of_kafkas_tool(
         (sorted(data.rglob("__consumer_offsets-*/*.log")), "--offsets-decoder"),
         (sorted(data.rglob("__transaction_state-*/*.log")), "--transaction-log-decoder"),
         (
-            [*sorted(data.rglob("__cluster_metadata-*/*.log")), *sorted(data.rglob("*.checkpoint"))],
+            [*data.rglob("__cluster_metadata-*/*.log"), *data.rglob("*.checkpoint")],
             "--cluster-metadata-decoder",
         ),
         (

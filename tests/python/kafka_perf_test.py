@@ -1,4 +1,4 @@
-"""kafka-producer-perf-test and kafka-consumer-perf-test: Kafka's options, and lines of its shape."""
+"""kafka-producer-perf-test and kafka-consumer-perf-test: Kafka's options and shape of lines."""
 
 from __future__ import annotations
 
@@ -79,7 +79,8 @@ def test_what_is_sent(
     lines.write_text("one;two")
     properties = tmp_path / "producer.properties"
     properties.write_text(
-        "# of a Java client\nkey.serializer=org.apache.kafka.common.serialization.StringSerializer\n"
+        "# of a Java client\n"
+        "key.serializer=org.apache.kafka.common.serialization.StringSerializer\n"
         "linger.ms = 1\n"
     )
     read, count, _ = run(

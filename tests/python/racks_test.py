@@ -1,4 +1,4 @@
-"""Reading from the replica of one's own rack (KIP-392): the follower serves, the leader need not."""
+"""Reading from the replica of one's own rack (KIP-392): the follower serves, not the leader."""
 
 from __future__ import annotations
 

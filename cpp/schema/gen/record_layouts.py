@@ -1,5 +1,5 @@
-"""records/*.rec → pabal/record_layouts.py: what `pabal dump` reads records by. Tables are a tenth of
-what a decoder of their own for each record would take."""
+"""records/*.rec → pabal/record_layouts.py: what `pabal dump` reads records by, as tables for one
+reader, since the wheel has little room for a decoder of each record."""
 
 from text import generated_from
 
