@@ -294,6 +294,8 @@ wire::EndTxnResponse Shard::end(const wire::EndTxnRequest& request, int version,
                 return tell(*known);
             if (may_abort_nothing) break;
             return refuse(ErrorCode::invalid_txn_state);
+        case State::dead:
+        case State::prepare_epoch_fence: ASSERT(false, "no record says so");
     }
     Transaction next = *known;
     next.client_transaction_version = bumps ? version_with_epoch_bump : std::int16_t{0};

@@ -37,13 +37,16 @@ const char* state_name(State state) {
         case State::prepare_abort: return "PrepareAbort";
         case State::complete_commit: return "CompleteCommit";
         case State::complete_abort: return "CompleteAbort";
+        case State::dead: return "Dead";
+        case State::prepare_epoch_fence: return "PrepareEpochFence";
     }
     return "Empty";
 }
 
 std::optional<State> state_of(const std::string& name) {
-    for (const State state : {State::empty, State::ongoing, State::prepare_commit,
-                              State::prepare_abort, State::complete_commit, State::complete_abort})
+    for (const State state :
+         {State::empty, State::ongoing, State::prepare_commit, State::prepare_abort,
+          State::complete_commit, State::complete_abort, State::dead, State::prepare_epoch_fence})
         if (name == state_name(state)) return state;
     return std::nullopt;
 }

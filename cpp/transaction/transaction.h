@@ -26,6 +26,9 @@ enum class State : std::int8_t {
     prepare_abort = 3,
     complete_commit = 4,
     complete_abort = 5,
+    // Names of Kafka's that may be asked for, and that no transaction is ever told to be in.
+    dead = 6,
+    prepare_epoch_fence = 7,
 };
 
 const char* state_name(State state);

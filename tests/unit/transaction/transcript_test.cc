@@ -218,6 +218,9 @@ private:
             }
             text += std::string(" ") + state_name(transaction->state) + " " +
                     text_of(transaction->producer_id, transaction->producer_epoch);
+            const ProducerId before = transaction->previous_producer_id;
+            if (before != no_producer_id && before != transaction->producer_id)
+                text += " after " + std::to_string(before.value());
             if (transaction->next_producer_id != no_producer_id)
                 text += " next " + std::to_string(transaction->next_producer_id.value());
             text += text_of(transaction->partitions) + "\n";
