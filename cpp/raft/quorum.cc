@@ -704,13 +704,15 @@ Status Quorum::fetched(const FetchAsk& ask, const FetchReply& reply, Now now) {
     return {};
 }
 
-// The leader's batches, as far as they are whole.
+// The leader's batches, as far as they are whole and sound: what was damaged on its way is fetched
+// again.
 Status Quorum::append_fetched(const Bytes& records) {
     record::BatchWalker walker(records);
     for (;;) {
         const std::size_t begin = walker.position();
-        PABAL_TRY_ASSIGN(const auto batch, walker.next());
-        if (!batch) break;
+        const auto next = walker.next();
+        if (!next.ok() || !*next) break;
+        const auto& batch = *next;
         // Metadata is never compacted: its batches follow one another without a gap.
         if (batch->base_offset() != log_end_ || batch->leader_epoch() < epochs_.last() ||
             batch->leader_epoch() > state_.epoch || !batch->crc_is_right())

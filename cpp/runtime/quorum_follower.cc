@@ -186,7 +186,7 @@ io::Task<void> Quorum::fetch_once(raft::FetchAsk ask) {
         machine_.log_end() >= reply.high_watermark && reply.high_watermark >= Offset(0) &&
         !reply.diverging && !reply.snapshot)
         caught_up_ = true;
-    const bool written = carry_out();
+    carry_out();
     if (!taken.ok()) {
         fail(IoError{0, directory_ + ": " + taken.error().message});
         co_return;
@@ -201,8 +201,8 @@ io::Task<void> Quorum::fetch_once(raft::FetchAsk ask) {
     } else if (reply.snapshot && leader() == fetching_from_ && epoch() == ask.epoch) {
         const raft::OffsetAndEpoch id = *reply.snapshot;
         co_await load_snapshot(ask, id);
-    } else if (!written && !failed_) {
-        // The disk is full; the same is fetched again.
+    } else if (!reply.records.empty() && machine_.log_end() == ask.from.offset && !failed_) {
+        // They are damaged, or the disk is full; the same is fetched again.
         co_await pause(options_.settings.retry_backoff);
     }
 }

@@ -240,7 +240,7 @@ private:
         std::string batches;
         Offset next = ask->from.offset;
         for (const std::string& word : command_->words) {
-            if (word == "ready" || word == "not_leader") continue;
+            if (word == "ready" || word == "not_leader" || word == "damaged") continue;
             record::BatchOptions options;
             options.base_offset = next;
             options.leader_epoch = LeaderEpoch(number("batch_epoch", epoch.value()));
@@ -259,6 +259,8 @@ private:
             }
             ++next;
         }
+        // The length of the first batch.
+        if (command_->has("damaged")) batches.replace(8, 4, "\xff\xff\xff\xff");
         reply.records = Bytes::copy_of(batches);
         const Status taken = quorum_->fetched(*ask, reply, now_);
         return taken.ok() ? "" : "failed: " + taken.error().message + "\n";
