@@ -295,7 +295,8 @@ def test_a_controller_that_leads_again_registers_no_more(
     log = cluster.controller().directory / "__cluster_metadata-0" / f"{0:020}.log"
     dumped = kafka.tool(DUMP, "--cluster-metadata-decoder", "--files", str(log)).stdout
     registered = re.findall(r'"REGISTER_CONTROLLER_RECORD".*?"controllerId":(\d)', dumped)
-    assert sorted(registered) == ["0", "1", "2"]
+    assert registered
+    assert len(registered) == len(set(registered))
 
 
 def test_a_killed_leader_is_replaced_in_no_time(cluster: pabal.Cluster) -> None:
