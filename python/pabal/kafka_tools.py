@@ -169,7 +169,7 @@ def _describe_topic(
     configs = [
         f"{key}={value}"
         for key, value, source, *_ in sorted(admin.describe_configs(2, name, limit))
-        if source in _SET_HERE["topics"]
+        if _SOURCES.get(source) != "DEFAULT_CONFIG"
     ]
     only_some = options.under_replicated_partitions or options.unavailable_partitions
     if not only_some:

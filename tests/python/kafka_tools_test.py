@@ -58,7 +58,7 @@ def test_a_topics_life(run: Run) -> None:
     head, *rows = run("kafka-topics --describe --topic tooled").splitlines()
     assert re.fullmatch(
         r"Topic: tooled\tTopicId: \S{22}\tPartitionCount: 3\tReplicationFactor: 1\t"
-        "Configs: retention.ms=60000",
+        "Configs: min.insync.replicas=1,retention.ms=60000",
         head,
     )
     assert [row.split("\t")[2] for row in rows] == ["Partition: 0", "Partition: 1", "Partition: 2"]
