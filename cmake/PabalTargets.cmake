@@ -11,6 +11,17 @@ if(CMAKE_CXX_COMPILER_ID STREQUAL "GNU")
 else()
     target_compile_options(pabal_flags INTERFACE -Wno-missing-field-initializers)
 endif()
+if(PABAL_SHARED)
+    # Nobody replaces a function of libpabal.so by another: it may be called directly and inlined.
+    # What nobody calls is left out.
+    target_compile_options(pabal_flags INTERFACE
+        -fno-semantic-interposition -ffunction-sections -fdata-sections)
+    if(APPLE)
+        target_link_options(pabal_flags INTERFACE -Wl,-dead_strip)
+    else()
+        target_link_options(pabal_flags INTERFACE -Wl,--gc-sections)
+    endif()
+endif()
 if(PABAL_SANITIZE)
     target_compile_options(pabal_flags INTERFACE
         -fsanitize=address,undefined -fno-sanitize-recover=all)
@@ -19,6 +30,13 @@ endif()
 if(PABAL_THREAD_SANITIZE)
     target_compile_options(pabal_flags INTERFACE -fsanitize=thread)
     target_link_options(pabal_flags INTERFACE -fsanitize=thread)
+endif()
+
+# Where a program or a library is, said in its rpath.
+if(APPLE)
+    set(PABAL_ORIGIN @loader_path)
+else()
+    set(PABAL_ORIGIN $ORIGIN)
 endif()
 
 # pabal_folder(NAME [LINKS other folders] [USES external targets]): the sources of cpp/NAME.

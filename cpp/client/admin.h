@@ -10,6 +10,7 @@
 #include <utility>
 #include <vector>
 
+#include "base/exported.h"
 #include "base/ids.h"
 #include "base/result.h"
 #include "base/time.h"
@@ -21,7 +22,7 @@
 
 namespace pabal::client {
 
-class Admin {
+class PABAL_EXPORTED Admin {
 public:
     struct Options {
         std::string client_id = "pabal-admin";

@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "base/bytes.h"
+#include "base/exported.h"
 #include "client/named_partition.h"
 
 namespace pabal::client {
@@ -19,7 +20,7 @@ enum class Assignor { range, round_robin, sticky, cooperative_sticky };
 
 // As partition.assignment.strategy and the group's protocol call it.
 std::string_view name_of(Assignor assignor);
-std::optional<Assignor> assignor_named(std::string_view name);
+PABAL_EXPORTED std::optional<Assignor> assignor_named(std::string_view name);
 // Members give up only what others get, instead of all before every rebalance (KIP-429).
 inline bool is_cooperative(Assignor assignor) {
     return assignor == Assignor::cooperative_sticky;

@@ -16,6 +16,7 @@
 #include <vector>
 
 #include "base/bytes.h"
+#include "base/exported.h"
 #include "base/ids.h"
 #include "base/result.h"
 #include "base/time.h"
@@ -82,7 +83,7 @@ struct Rebalance {
     std::vector<NamedPartition> partitions;
 };
 
-class FetchedRecords {
+class PABAL_EXPORTED FetchedRecords {
 public:
     using Lock = std::unique_lock<std::mutex>;
 

@@ -5,12 +5,13 @@
 #include <cstdint>
 
 #include "base/bytes.h"
+#include "base/exported.h"
 #include "base/ids.h"
 
 namespace pabal::client {
 
 // Kafka's variant of the 32-bit MurmurHash2, with Kafka's seed.
-std::uint32_t murmur2(ByteView key);
+PABAL_EXPORTED std::uint32_t murmur2(ByteView key);
 
 // The partition of `key` among `partitions`, which is positive.
 inline PartitionIndex partition_for_key(ByteView key, std::int32_t partitions) {

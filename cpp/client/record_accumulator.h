@@ -22,6 +22,7 @@
 #include <vector>
 
 #include "base/bytes.h"
+#include "base/exported.h"
 #include "base/ids.h"
 #include "base/prng.h"
 #include "base/result.h"
@@ -94,7 +95,7 @@ enum class Partitioning {
     round_robin,  // In turn, whatever the key.
 };
 
-class RecordAccumulator : public std::enable_shared_from_this<RecordAccumulator> {
+class PABAL_EXPORTED RecordAccumulator : public std::enable_shared_from_this<RecordAccumulator> {
 public:
     struct Options {
         std::size_t batch_size = 16384;

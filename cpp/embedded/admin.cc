@@ -19,10 +19,12 @@ struct Admin::Parts {
         ports.shard().run([this] { admin.reset(); });
     }
 
+    void begin_first() { io::detach(waiting.front()(admin.get())); }
+
     os::NodePorts ports;
     // Used on the shard only; the first of those that wait is under way.
     std::unique_ptr<client::Admin> admin;
-    std::deque<std::function<void(client::Admin*)>> waiting;
+    std::deque<std::function<io::Task<void>(client::Admin*)>> waiting;
 };
 
 Admin::Admin(std::vector<io::Address> bootstrap, client::Admin::Options options)
@@ -30,11 +32,11 @@ Admin::Admin(std::vector<io::Address> bootstrap, client::Admin::Options options)
 
 Admin::~Admin() = default;
 
-void Admin::post(std::function<void(client::Admin* admin)> call) {
+void Admin::post(std::function<io::Task<void>(client::Admin* admin)> call) {
     Parts* parts = parts_.get();
     parts->ports.shard().post([parts, call = std::move(call)]() mutable {
         parts->waiting.push_back(std::move(call));
-        if (parts->waiting.size() == 1) parts->waiting.front()(parts->admin.get());
+        if (parts->waiting.size() == 1) parts->begin_first();
     });
 }
 
@@ -42,7 +44,7 @@ void Admin::ended() {
     Parts* parts = parts_.get();
     parts->ports.shard().post([parts] {
         parts->waiting.pop_front();
-        if (!parts->waiting.empty()) parts->waiting.front()(parts->admin.get());
+        if (!parts->waiting.empty()) parts->begin_first();
     });
 }
 

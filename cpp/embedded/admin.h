@@ -10,12 +10,13 @@
 #include <utility>
 #include <vector>
 
+#include "base/exported.h"
 #include "client/admin.h"
 #include "io/task.h"
 
 namespace pabal::embedded {
 
-class Admin {
+class PABAL_EXPORTED Admin {
 public:
     Admin(std::vector<io::Address> bootstrap, client::Admin::Options options);
     // No call may be under way.
@@ -32,7 +33,7 @@ public:
         post([this, call, result,
               held = std::make_tuple(std::move(arguments)...)](client::Admin* admin) mutable {
             auto begin = [&](auto&... each) { return (admin->*call)(std::move(each)...); };
-            io::detach(finish<T>(std::apply(begin, held), result));
+            return finish<T>(std::apply(begin, held), result);
         });
         return future;
     }
@@ -45,7 +46,7 @@ private:
         result->set_value(std::move(value));
     }
     // Begins `call` on the shard when those before it have ended.
-    void post(std::function<void(client::Admin* admin)> call);
+    void post(std::function<io::Task<void>(client::Admin* admin)> call);
     void ended();
 
     struct Parts;

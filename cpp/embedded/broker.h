@@ -12,6 +12,7 @@
 #include <string>
 #include <vector>
 
+#include "base/exported.h"
 #include "base/log.h"
 #include "base/result.h"
 #include "base/time.h"
@@ -37,7 +38,7 @@ struct BrokerOptions {
     std::optional<std::string> initial_controllers;
 };
 
-class Broker {
+class PABAL_EXPORTED Broker {
 public:
     // Checks `properties` (Kafka's names) and makes the node; nothing runs yet. Settings that Kafka
     // knows and this broker does not use are told to `log`. Errors: invalid_config.

@@ -7,6 +7,7 @@
 #include <string>
 #include <vector>
 
+#include "base/exported.h"
 #include "base/result.h"
 #include "base/time.h"
 #include "client/consumer.h"
@@ -14,7 +15,7 @@
 
 namespace pabal::embedded {
 
-class Consumer {
+class PABAL_EXPORTED Consumer {
 public:
     explicit Consumer(client::Consumer::Options options);
     // Stops, if that was not said before.

@@ -2,9 +2,11 @@
 // can sleep on it: no native thread ever calls into Python. Any thread may ring.
 #pragma once
 
+#include "base/exported.h"
+
 namespace pabal::embedded {
 
-class Notice {
+class PABAL_EXPORTED Notice {
 public:
     Notice();
     ~Notice();

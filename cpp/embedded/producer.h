@@ -6,6 +6,7 @@
 #include <future>
 #include <memory>
 
+#include "base/exported.h"
 #include "base/time.h"
 #include "client/producer.h"
 #include "client/record_accumulator.h"
@@ -13,7 +14,7 @@
 
 namespace pabal::embedded {
 
-class Producer {
+class PABAL_EXPORTED Producer {
 public:
     Producer(client::Producer::Options options, client::RecordAccumulator::Options collecting);
     // Stops, if that was not said before.

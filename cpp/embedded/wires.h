@@ -13,6 +13,7 @@
 #include <set>
 #include <utility>
 
+#include "base/exported.h"
 #include "base/ids.h"
 #include "base/time.h"
 #include "io/network.h"
@@ -25,7 +26,7 @@ namespace pabal::embedded {
 
 class WiredNetwork;
 
-class Wires : public std::enable_shared_from_this<Wires> {
+class PABAL_EXPORTED Wires : public std::enable_shared_from_this<Wires> {
 public:
     // `node` listens on that port of this machine, also while it is down.
     void place(BrokerId node, std::uint16_t port);

@@ -8,6 +8,7 @@
 #include <mutex>
 #include <vector>
 
+#include "base/exported.h"
 #include "base/time.h"
 
 namespace pabal::os {
@@ -21,7 +22,7 @@ struct ShardSurvey {
     Instant earliest_policy_timer = Instant::never();
 };
 
-class PolicyTime {
+class PABAL_EXPORTED PolicyTime {
 public:
     // What policy time is when the steady clock reads `link`.
     Instant at(Instant link) const {

@@ -2,46 +2,20 @@
 
 from __future__ import annotations
 
-import importlib.metadata
 import os
 import signal
 import subprocess
-import sysconfig
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 from time import monotonic
 
 from pabal.errors import PabalError
+from pabal.programs import native_program
 
-__all__ = ["ServerProcess", "native_program", "server_program"]
+__all__ = ["ServerProcess", "server_program"]
 
 READY = "ready "
-
-
-def native_program(name: str) -> Path:
-    """Path of a program that is installed with the package: ``pabal-server`` or ``pabal-sim``.
-
-    Raises
-    ------
-    PabalError
-        If the installation does not have it.
-
-    Examples
-    --------
-    >>> native_program("pabal-sim").name
-    'pabal-sim'
-    """
-    # A wheel for all of Linux has the program here, and among the scripts a Python one to run it.
-    bundled = Path(__file__).parent.parent / "pabal.scripts" / name
-    beside = Path(sysconfig.get_path("scripts")) / name
-    for program in (bundled, beside):
-        if program.exists():
-            return program
-    for file in importlib.metadata.files("pabal") or ():
-        if file.name == name:
-            return Path(str(file.locate())).resolve()
-    raise PabalError(f"this installation of pabal has no {name} program; install it again")
 
 
 def server_program() -> Path:

@@ -27,7 +27,7 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeAlias
 
 from pabal.duration import Duration, seconds
 from pabal.errors import PabalError
-from pabal.process import native_program
+from pabal.programs import native_program
 
 if TYPE_CHECKING:
     from rich.table import Table

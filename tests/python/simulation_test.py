@@ -15,7 +15,7 @@ import pytest
 import pabal
 from pabal import simulation
 from pabal.errors import InvalidConfigError
-from pabal.process import native_program
+from pabal.programs import native_program
 
 ROOT = Path(__file__).parents[2]
 
