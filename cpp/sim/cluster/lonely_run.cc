@@ -55,8 +55,8 @@ private:
         while (load_.writes_under_way > 0) co_await wait(&director_, look_again);
         for (int deaths = 0;; ++deaths) {
             if (may_die && deaths < deaths_in_recovery_max && dies_in_recovery()) {
-                // Where a broker ends transactions as soon as it is up, nobody can learn before that
-                // what a loss of power has left.
+                // Where a broker ends transactions as soon as it is up, nobody can learn before
+                // that what a loss of power has left.
                 const bool loses_power = !random_.chance(1, 2) && !load_.has_transactions;
                 const auto death = loses_power ? Death::power_lost : Death::killed;
                 broker_.die_in_disk_operation(1 + random_.below(40), death);
