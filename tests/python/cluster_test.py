@@ -234,6 +234,23 @@ cluster.close()
     )
 
 
+def test_the_child_of_a_fork_has_clusters_of_its_own() -> None:
+    script = """
+import os, sys, pabal
+cluster = pabal.Cluster()
+child = os.fork()
+if child == 0:
+    with pabal.Cluster() as own, own.producer() as producer:
+        sys.exit(producer.send("child", b"x").result(30).offset)
+assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+assert not cluster.topics()
+cluster.close()
+"""
+    subprocess.run(
+        [sys.executable, "-W", "ignore::DeprecationWarning", "-c", script], timeout=60, check=True
+    )
+
+
 def test_a_closed_cluster_stays_closed() -> None:
     cluster = pabal.Cluster()
     cluster.close()
