@@ -9,6 +9,7 @@
 
 #include "bindings/arrow_interface.h"
 #include "bindings/record_cursor.h"
+#include "bindings/released.h"
 
 namespace py = pybind11;
 
@@ -310,7 +311,7 @@ private:
 py::object arrow_batch(const std::vector<FetchedSlice>& slices) {
     std::shared_ptr<const Column> columns;
     {
-        py::gil_scoped_release released;
+        const Released released;
         columns = columns_of(slices);
     }
     return py::cast(Batch(std::move(columns)));

@@ -3,6 +3,7 @@
 
 #include "bindings/module.h"
 #include "bindings/options.h"
+#include "bindings/released.h"
 #include "bindings/waiting.h"
 #include "embedded/admin.h"
 
@@ -383,7 +384,7 @@ public:
             static_cast<void>(admin_.release());
             return;
         }
-        py::gil_scoped_release released;
+        const Released released;
         admin_.reset();
     }
 
@@ -397,13 +398,19 @@ private:
         }
         return *admin_;
     }
+    // What a call brings; another thread may close the client meanwhile.
+    template <class T>
+    T answer(std::future<T>& future) {
+        while (!wait_until_ready(future, 0)) static_cast<void>(live());
+        return future.get();
+    }
     void check(std::future<Status>& future) {
-        const Status status = wait_for(future);
+        const Status status = answer(future);
         if (!status.ok()) raise(status.error());
     }
     template <class T>
     T value_of(std::future<Result<T>>& future) {
-        Result<T> result = wait_for(future);
+        Result<T> result = answer(future);
         if (!result.ok()) raise(result.error());
         return std::move(result).value();
     }

@@ -5,6 +5,7 @@
 #include <mutex>
 
 #include "bindings/module.h"
+#include "bindings/released.h"
 #include "bindings/waiting.h"
 #include "embedded/broker.h"
 #include "embedded/world.h"
@@ -45,7 +46,7 @@ public:
     }
     void heal() { world_->wires->heal(); }
     void advance(double by) {
-        py::gil_scoped_release released;
+        const Released released;
         world_->policy_time->advance(duration(by));
     }
     const std::shared_ptr<embedded::World>& get() const { return world_; }
@@ -60,7 +61,7 @@ public:
            std::optional<std::string> cluster_id)
         : pid_(getpid()), log_(std::make_unique<LogTail>()) {
         {
-            py::gil_scoped_release released;
+            const Released released;
             embedded::BrokerOptions options;
             options.temporary = temporary;
             options.world = world.get();
@@ -99,7 +100,7 @@ public:
         // After a fork the threads are the parent's: nothing here is ours to end.
         if (pid_ != getpid()) static_cast<void>(broker_.release());
         if (broker_) {
-            py::gil_scoped_release released;
+            const Released released;
             broker_.reset();
         }
     }
@@ -114,13 +115,13 @@ public:
                             "the broker did not shut down in time, and was killed");
             throw py::error_already_set();
         }
-        py::gil_scoped_release released;
+        const Released released;
         broker_.reset();
     }
     void kill() {
         check_process();
         if (!broker_) return;
-        py::gil_scoped_release released;
+        const Released released;
         broker_->kill();
         broker_.reset();
     }
@@ -130,7 +131,7 @@ public:
     int port() const { return live().listeners().front().port; }
     std::string cluster_id() const { return live().cluster_id(); }
     std::string metrics() const {
-        py::gil_scoped_release released;
+        const Released released;
         return live().metrics();
     }
     std::vector<std::string> log_lines() const { return log_->lines(); }

@@ -11,6 +11,7 @@
 #include "bindings/module.h"
 #include "bindings/options.h"
 #include "bindings/record_object.h"
+#include "bindings/released.h"
 #include "bindings/waiting.h"
 #include "embedded/consumer.h"
 #include "embedded/producer.h"
@@ -98,7 +99,7 @@ public:
         if (!value_deserializer.is_none()) deserializers_.value = std::move(value_deserializer);
         auto made = consumer_options(bootstrap, options);
         reset_to_ = made.reset_to;
-        py::gil_scoped_release released;
+        const Released released;
         consumer_ = std::make_unique<embedded::Consumer>(std::move(made));
         records_ = consumer_->records();
     }
@@ -137,7 +138,7 @@ public:
     }
     void subscribe(std::vector<std::string> topics, std::string pattern) {
         auto& consumer = live();
-        py::gil_scoped_release released;
+        const Released released;
         consumer.subscribe(std::move(topics), std::move(pattern));
     }
     void unsubscribe() {
@@ -259,7 +260,7 @@ public:
     }
     std::pair<std::string, int> member() {
         auto& consumer = live();
-        py::gil_scoped_release released;
+        const Released released;
         auto member = consumer.member();
         return {member.id, member.epoch};
     }
@@ -270,7 +271,7 @@ public:
         // Taken first: another thread may close as well.
         const auto consumer = std::move(consumer_);
         if (!consumer) return;
-        py::gil_scoped_release released;
+        const Released released;
         consumer->stop();
     }
 
@@ -334,7 +335,7 @@ private:
                 seen = records_->changes(lock);
             }
             {
-                py::gil_scoped_release released;
+                const Released released;
                 records_->wait(seen, std::min(between_signals, deadline - now));
             }
             if (PyErr_CheckSignals() != 0) throw py::error_already_set();

@@ -12,6 +12,7 @@
 #include "bindings/fork_mark.h"
 #include "bindings/module.h"
 #include "bindings/options.h"
+#include "bindings/released.h"
 #include "bindings/waiting.h"
 #include "embedded/producer.h"
 
@@ -167,7 +168,7 @@ public:
           max_request_size_(option<std::size_t>(options, "max_request_size")) {
         auto sending = sending_options(bootstrap, options);
         const auto collecting = collecting_options(options);
-        py::gil_scoped_release released;
+        const Released released;
         producer_ = std::make_unique<embedded::Producer>(std::move(sending), collecting);
         records_ = producer_->records();
     }
@@ -449,7 +450,7 @@ public:
             // Taken first: another thread may close as well.
             const auto producer = std::move(producer_);
             {
-                py::gil_scoped_release released;
+                const Released released;
                 producer->stop();
                 producer->notice().ring();  // Whoever sleeps on it sees that this is the end.
             }

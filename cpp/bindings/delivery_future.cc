@@ -7,6 +7,7 @@
 #include <unordered_map>
 #include <vector>
 
+#include "bindings/released.h"
 #include "bindings/waiting.h"
 #include "embedded/producer.h"
 
@@ -50,8 +51,21 @@ Callbacks& callbacks() {
     return *all;
 }
 
+// The interpreter may end this thread inside of the callback; see released.h.
+PyObject* result_of(const Callback& callback) {
+#ifdef __GLIBCXX__
+    try {
+        return PyObject_CallOneArg(callback.action.ptr(), callback.future.ptr());
+    } catch (abi::__forced_unwind&) {
+        for (;;) pause();
+    }
+#else
+    return PyObject_CallOneArg(callback.action.ptr(), callback.future.ptr());
+#endif
+}
+
 void call(const Callback& callback) {
-    PyObject* result = PyObject_CallOneArg(callback.action.ptr(), callback.future.ptr());
+    PyObject* result = result_of(callback);
     if (result == nullptr) {
         PyErr_WriteUnraisable(callback.action.ptr());
     } else {
@@ -230,7 +244,7 @@ bool wait_until(RecordAccumulator& accumulator, RecordAccumulator::Lock& lock, I
         const std::uint64_t seen = accumulator.changes(lock);
         lock.unlock();
         {
-            py::gil_scoped_release released;
+            const Released released;
             accumulator.wait(seen, std::min(between_signals, deadline - now));
         }
         if (PyErr_CheckSignals() != 0) throw py::error_already_set();

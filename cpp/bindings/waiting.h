@@ -8,6 +8,7 @@
 
 #include "base/result.h"
 #include "base/time.h"
+#include "bindings/released.h"
 
 namespace pabal::bindings {
 
@@ -20,7 +21,7 @@ T wait_for(std::future<T>& future) {
     constexpr std::chrono::milliseconds between_signals(50);
     for (;;) {
         {
-            pybind11::gil_scoped_release released;
+            const Released released;
             if (future.wait_for(between_signals) == std::future_status::ready) break;
         }
         if (PyErr_CheckSignals() != 0) throw pybind11::error_already_set();
@@ -35,7 +36,7 @@ bool wait_until_ready(std::future<T>& future, double seconds) {
     constexpr std::chrono::milliseconds between_signals(50);
     for (;;) {
         {
-            pybind11::gil_scoped_release released;
+            const Released released;
             if (future.wait_for(between_signals) == std::future_status::ready) return true;
         }
         if (PyErr_CheckSignals() != 0) throw pybind11::error_already_set();

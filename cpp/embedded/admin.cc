@@ -1,6 +1,7 @@
 #include "embedded/admin.h"
 
 #include <deque>
+#include <thread>
 
 #include "os/node_ports.h"
 
@@ -25,12 +26,21 @@ struct Admin::Parts {
     // Used on the shard only; the first of those that wait is under way.
     std::unique_ptr<client::Admin> admin;
     std::deque<std::function<io::Task<void>(client::Admin*)>> waiting;
+    bool abandoned = false;
 };
 
 Admin::Admin(std::vector<io::Address> bootstrap, client::Admin::Options options)
     : parts_(std::make_unique<Parts>(std::move(bootstrap), std::move(options))) {}
 
-Admin::~Admin() = default;
+Admin::~Admin() {
+    // Calls that nobody waits for any more end by their deadlines, and what they use with the last.
+    bool busy = false;
+    parts_->ports.shard().run([&] {
+        busy = !parts_->waiting.empty();
+        parts_->abandoned = busy;
+    });
+    if (busy) static_cast<void>(parts_.release());
+}
 
 void Admin::post(std::function<io::Task<void>(client::Admin* admin)> call) {
     Parts* parts = parts_.get();
@@ -40,11 +50,14 @@ void Admin::post(std::function<io::Task<void>(client::Admin* admin)> call) {
     });
 }
 
-void Admin::ended() {
-    Parts* parts = parts_.get();
+void Admin::ended(Parts* parts) {
     parts->ports.shard().post([parts] {
         parts->waiting.pop_front();
-        if (!parts->waiting.empty()) parts->begin_first();
+        if (!parts->waiting.empty()) {
+            parts->begin_first();
+        } else if (parts->abandoned) {
+            std::thread([parts] { delete parts; }).detach();  // It joins this one.
+        }
     });
 }
 

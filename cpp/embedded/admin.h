@@ -19,7 +19,7 @@ namespace pabal::embedded {
 class PABAL_EXPORTED Admin {
 public:
     Admin(std::vector<io::Address> bootstrap, client::Admin::Options options);
-    // No call may be under way.
+    // Whoever waits for a call that is under way has to stop waiting.
     ~Admin();
     Admin(const Admin&) = delete;
     Admin& operator=(const Admin&) = delete;
@@ -30,26 +30,29 @@ public:
                        std::type_identity_t<Parameters>... arguments) {
         auto result = std::make_shared<std::promise<T>>();
         auto future = result->get_future();
-        post([this, call, result,
+        post([parts = parts_.get(), call, result,
               held = std::make_tuple(std::move(arguments)...)](client::Admin* admin) mutable {
             auto begin = [&](auto&... each) { return (admin->*call)(std::move(each)...); };
-            return finish<T>(std::apply(begin, held), result);
+            return finish<T>(parts, std::apply(begin, held), result);
         });
         return future;
     }
 
 private:
+    struct Parts;
+
+    // Neither knows the object, which may be gone by then.
     template <class T>
-    io::Task<void> finish(io::Task<T> task, std::shared_ptr<std::promise<T>> result) {
+    static io::Task<void> finish(Parts* parts, io::Task<T> task,
+                                 std::shared_ptr<std::promise<T>> result) {
         auto value = co_await task;
-        ended();
+        ended(parts);
         result->set_value(std::move(value));
     }
     // Begins `call` on the shard when those before it have ended.
     void post(std::function<io::Task<void>(client::Admin* admin)> call);
-    void ended();
+    static void ended(Parts* parts);
 
-    struct Parts;
     std::unique_ptr<Parts> parts_;
 };
 
