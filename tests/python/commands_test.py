@@ -58,11 +58,13 @@ def test_a_topics_life(run: Run, pabal_cluster: pabal.Cluster) -> None:
 
 def test_settings(run: Run, pabal_topic: pabal.Topic) -> None:
     name = pabal_topic.name
-    assert run(f"config get topic {name}") == ""
+    (one_for_all,) = json.loads(run(f"config get topic {name} --json"))
+    assert (one_for_all["name"], one_for_all["from"]) == ("min.insync.replicas", "brokers")
     assert run(f"config set topic {name} retention.ms=5 cleanup.policy=delete")
     assert run(f"config get topic {name} retention.ms") == "5\n"
     assert [row["name"] for row in json.loads(run(f"config get topic {name} --json"))] == [
         "cleanup.policy",
+        "min.insync.replicas",
         "retention.ms",
     ]
     assert run(f"config unset topic {name} retention.ms") == "retention.ms is back to its default\n"
