@@ -44,9 +44,9 @@ def admin(servers: str) -> Iterator[pabal.Admin]:
 
 
 def filled(servers: str, admin: pabal.Admin, count: int = 10) -> str:
-    """A topic with a record each ten milliseconds in its only partition."""
+    """A topic with a record each ten milliseconds, which are old, in its only partition."""
     topic = fresh()
-    admin.create_topic(topic, partitions=1)
+    admin.create_topic(topic, partitions=1, config={"retention.ms": -1})
     with pabal.Producer(servers) as producer:
         producer.send_many(
             topic, [b"x"] * count, timestamps=[1000 + 10 * number for number in range(count)]

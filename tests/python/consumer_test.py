@@ -35,8 +35,10 @@ def servers(request: pytest.FixtureRequest, cluster: pabal.Cluster) -> str:
 
 
 def sent(servers: str, count: int, *, partition: int = 0, prefix: str = "v") -> str:
-    """A new topic with that many records."""
+    """A new topic with that many records, which are old."""
     topic = fresh()
+    with pabal.Admin(servers) as admin:
+        admin.create_topic(topic, config={"retention.ms": -1})
     with pabal.Producer(servers) as producer:
         values = [f"{prefix}{number}" for number in range(count)]
         times = [1000 + 10 * number for number in range(count)]
