@@ -11,6 +11,7 @@ namespace {
 // From this client and feature version on every end of a transaction bumps the epoch (KIP-890).
 constexpr std::int16_t version_with_epoch_bump = 2;
 constexpr int first_end_version_with_bump = 5;
+constexpr Duration overdue_pause = Duration::milliseconds(100);
 
 ProducerEpoch epoch_after(ProducerEpoch epoch) {
     ASSERT(epoch.value() < INT16_MAX, "one epoch is left for fencing");
@@ -54,7 +55,9 @@ void Shard::set(const std::string& transactional_id, Transaction next, Moment mo
         // The clock of the coordinator before may have been far ahead.
         const std::int64_t left = std::clamp<std::int64_t>(
             ends - moment.wall.milliseconds + 1, 0, std::int64_t{entry.transaction.timeout_ms} + 1);
-        due = moment.now + Duration::milliseconds(left);
+        // One that is overdue when it is loaded is overdue again whenever its end cannot be
+        // written.
+        due = moment.now + (left > 0 ? Duration::milliseconds(left) : overdue_pause);
     }
     if (due == entry.armed) return;
     if (entry.armed != Instant::never()) timers_.erase({entry.armed, transactional_id});
