@@ -1,5 +1,6 @@
 #include "runtime/group_coordinator.h"
 
+#include <optional>
 #include <utility>
 
 #include "base/probe.h"
@@ -51,12 +52,13 @@ struct GroupCoordinator::Active final : CoordinatedPartition {
     Active(GroupCoordinator* coordinator, PartitionIndex index, std::shared_ptr<CoordinatorLog> log)
         : CoordinatedPartition(index, std::move(log)),
           owner(coordinator),
-          machine(&owner->settings_, Prng(owner->random_.next())),
-          found_at(owner->moment()) {}
+          machine(&owner->settings_, Prng(owner->random_.next())) {}
 
     Status replay(const record::KeyValue& record, Offset offset, ProducerId producer) override {
         if (SABOTAGED("commit-is-forgotten-at-load") && offset.value() % 2 == 1) return Status();
-        return machine.replay(record, found_at, producer);
+        // Not before the log is committed: sessions begin anew, and that can take long.
+        if (!read_at) read_at = owner->moment();
+        return machine.replay(record, *read_at, producer);
     }
     void transaction_ended(ProducerId producer, bool committed) override {
         machine.end_transaction(producer, committed);
@@ -92,7 +94,7 @@ struct GroupCoordinator::Active final : CoordinatedPartition {
 
     GroupCoordinator* owner;
     group::Shard machine;
-    group::Moment found_at;  // The time of what the log says.
+    std::optional<group::Moment> read_at;  // The time of what the log says.
 };
 
 // A request that waits for the machine's answer.

@@ -52,6 +52,36 @@ protected:
         const auto response = world.run(groups->commit(std::move(request), 9));
         return response.topics.at(0).partitions.at(0).error_code;
     }
+    // The heartbeat of the only member of the group "g", whose session is ten seconds long.
+    wire::HeartbeatRequest lone_member() {
+        wire::JoinGroupRequest join;
+        join.group_id = "g";
+        join.protocol_type = "consumer";
+        join.session_timeout_ms = 10'000;
+        join.rebalance_timeout_ms = 10'000;
+        join.protocols.push_back({"range", Bytes()});
+        group::Joiner joiner;
+        joiner.client_id = "client";
+        const auto joined = world.run(groups->join(join, joiner));
+        EXPECT_EQ(joined.error_code, ErrorCode::none);
+        wire::SyncGroupRequest sync;
+        sync.group_id = "g";
+        sync.member_id = joined.member_id;
+        sync.generation_id = joined.generation_id;
+        sync.assignments.push_back({joined.member_id, Bytes::copy_of("all")});
+        EXPECT_EQ(world.run(groups->sync(sync)).error_code, ErrorCode::none);
+        wire::HeartbeatRequest beat;
+        beat.group_id = "g";
+        beat.member_id = joined.member_id;
+        beat.generation_id = joined.generation_id;
+        return beat;
+    }
+    ErrorCode heartbeat(const wire::HeartbeatRequest& beat) {
+        io::Gate* parked = nullptr;
+        const auto code = world.run(groups->heartbeat(beat, &parked)).error_code;
+        EXPECT_EQ(parked, nullptr);
+        return code;
+    }
     // -1 if nothing was committed; an error as -2.
     std::int64_t committed(const std::string& group) {
         wire::OffsetFetchRequest::OffsetFetchRequestGroup request;
@@ -117,34 +147,38 @@ TEST_F(GroupCoordinatorTest, what_was_acknowledged_is_found_after_a_kill) {
 TEST_F(GroupCoordinatorTest, a_member_keeps_its_place_over_a_kill_and_loses_it_with_its_session) {
     world.create_topic(std::string(group_topic), 1);
     follow();
-    wire::JoinGroupRequest join;
-    join.group_id = "g";
-    join.protocol_type = "consumer";
-    join.session_timeout_ms = 10'000;
-    join.rebalance_timeout_ms = 10'000;
-    join.protocols.push_back({"range", Bytes()});
-    group::Joiner joiner;
-    joiner.client_id = "client";
-    const auto joined = world.run(groups->join(join, joiner));
-    ASSERT_EQ(joined.error_code, ErrorCode::none);
-    wire::SyncGroupRequest sync;
-    sync.group_id = "g";
-    sync.member_id = joined.member_id;
-    sync.generation_id = joined.generation_id;
-    sync.assignments.push_back({joined.member_id, Bytes::copy_of("all")});
-    ASSERT_EQ(world.run(groups->sync(sync)).error_code, ErrorCode::none);
+    const wire::HeartbeatRequest beat = lone_member();
     restart();
-    wire::HeartbeatRequest beat;
-    beat.group_id = "g";
-    beat.member_id = joined.member_id;
-    beat.generation_id = joined.generation_id;
-    io::Gate* parked = nullptr;
-    EXPECT_EQ(world.run(groups->heartbeat(beat, &parked)).error_code, ErrorCode::none);
-    EXPECT_EQ(parked, nullptr);
-    const Instant later = world.scheduler.now() + Duration::seconds(20);
-    world.scheduler.run_until([] { return false; }, later);
+    EXPECT_EQ(heartbeat(beat), ErrorCode::none);
+    world.scheduler.run_for(Duration::seconds(20));
     EXPECT_EQ(world.run(groups->describe("g")).group_state, "Empty");
-    EXPECT_EQ(world.run(groups->heartbeat(beat, &parked)).error_code, ErrorCode::unknown_member_id);
+    EXPECT_EQ(heartbeat(beat), ErrorCode::unknown_member_id);
+}
+
+TEST_F(GroupCoordinatorTest, a_session_does_not_pass_while_the_coordinator_cannot_load) {
+    const TopicId id = world.create_topic(std::string(group_topic), 1);
+    follow();
+    const wire::HeartbeatRequest beat = lone_member();
+    // What is in the log counts once a follower that is away has it, or is out of sync.
+    wire::PartitionChangeRecord change;
+    change.topic_id = id;
+    change.partition_id = PartitionIndex(0);
+    change.replicas = {BrokerId(0), BrokerId(1)};
+    change.directories = {DirectoryId(), DirectoryId()};
+    change.isr = {BrokerId(0), BrokerId(1)};
+    world.apply({metadata::Record(change)});
+    restart();
+    world.scheduler.run_for(Duration::seconds(20));
+    const auto* partition = world.partition(group_topic);
+    ASSERT_LT(partition->high_watermark(), partition->log()->log_end_offset());
+    wire::PartitionChangeRecord alone;
+    alone.topic_id = id;
+    alone.partition_id = PartitionIndex(0);
+    alone.isr = {BrokerId(0)};
+    world.apply({metadata::Record(alone)});
+    follow();
+    world.scheduler.run_for(Duration::seconds(1));
+    EXPECT_EQ(heartbeat(beat), ErrorCode::none);
 }
 
 TEST_F(GroupCoordinatorTest, of_a_transaction_only_what_was_committed_is_loaded) {
