@@ -162,6 +162,7 @@ private:
 }  // namespace
 
 void bind_broker(py::module_& module) {
+    module.def("unknown_setting", &embedded::unknown_setting, py::arg("name"));
     py::class_<World>(module, "World")
         .def(py::init<>())
         .def("place", &World::place, py::arg("broker"), py::arg("port"))

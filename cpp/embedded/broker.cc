@@ -8,6 +8,7 @@
 #include "metadata/broker_config.h"
 #include "os/host_name.h"
 #include "os/node_ports.h"
+#include "wire/config_table.h"
 
 namespace pabal::embedded {
 
@@ -29,6 +30,12 @@ private:
     std::condition_variable resumed_;
     bool over_ = false;
 };
+
+std::optional<std::string> unknown_setting(std::string_view name) {
+    constexpr auto scope = wire::ConfigScope::broker;
+    if (wire::find_config(scope, name) || wire::is_unused_config(scope, name)) return std::nullopt;
+    return wire::unknown_config(scope, name).message;
+}
 
 struct Broker::Parts {
     Parts(metadata::BrokerConfig config, Logger log, node::NodeOptions node_options,

@@ -10,6 +10,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "base/exported.h"
@@ -37,6 +38,10 @@ struct BrokerOptions {
     bool no_initial_controllers = false;
     std::optional<std::string> initial_controllers;
 };
+
+// Why there is no broker setting of that name, and which one is nearest; none if Kafka has it,
+// obeyed here or not.
+PABAL_EXPORTED std::optional<std::string> unknown_setting(std::string_view name);
 
 class PABAL_EXPORTED Broker {
 public:

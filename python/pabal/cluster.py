@@ -22,7 +22,7 @@ from pabal.broker import Broker, Isolation, _Runner
 from pabal.duration import Duration, seconds
 from pabal.group import Group
 from pabal.process import ServerProcess
-from pabal.properties import property_text
+from pabal.properties import broker_properties, property_text
 from pabal.topic import PartitionState, Topic
 
 if TYPE_CHECKING:
@@ -133,9 +133,7 @@ class Cluster:
             raise ValueError(f"a cluster has one broker at least, not {brokers}")
         if isolation not in ("thread", "process"):
             raise ValueError(f'isolation is "thread" or "process", not {isolation!r}')
-        properties = {
-            name: property_text(name, value) for name, value in dict(config or {}).items()
-        }
+        properties = broker_properties(dict(config or {}))
         limit = seconds(timeout, "timeout")
         self._pid = os.getpid()
         self._isolation = isolation

@@ -378,8 +378,9 @@ def _alter(options: Namespace, changes: Sequence[tuple[str, str | None]]) -> int
 def cluster_up(options: Namespace) -> int:
     """Let a cluster run in the background."""
     from pabal.background import BackgroundCluster, clusters, locked
+    from pabal.properties import broker_properties
 
-    config = dict(_pairs(options.config))
+    config = broker_properties(dict(_pairs(options.config)))
     with locked():
         is_new = options.name not in clusters()
         if not is_new:

@@ -2,9 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import timedelta
 
-__all__ = ["CONFIG_RESOURCES", "CONFIG_SOURCES", "ConfigOperation", "property_text"]
+__all__ = [
+    "CONFIG_RESOURCES",
+    "CONFIG_SOURCES",
+    "ConfigOperation",
+    "broker_properties",
+    "property_text",
+]
 
 # What settings belong to, and where they come from, with the protocol's numbers.
 CONFIG_RESOURCES = {"topic": 2, "broker": 4, "group": 32}
@@ -75,3 +82,31 @@ def property_text(name: str, value: object) -> str:
         f"the value of {name} is a str, number, bool, timedelta or list, "
         f"not {type(value).__name__}"
     )
+
+
+def broker_properties(config: Mapping[str, object]) -> dict[str, str]:
+    """The texts of brokers' properties, all of which Kafka has.
+
+    Raises
+    ------
+    TypeError
+        As `property_text` says.
+    pabal.errors.InvalidConfigError
+        If there is no setting of such a name; the message has the nearest one.
+
+    Examples
+    --------
+    >>> broker_properties({"num.partitions": 6})
+    {'num.partitions': '6'}
+    >>> broker_properties({"num.partition": 6})
+    Traceback (most recent call last):
+    pabal.errors.InvalidConfigError: There is no broker setting 'num.partition'; did you mean 'num.partitions'?
+    """
+    from pabal import _core
+    from pabal.errors import InvalidConfigError
+
+    properties = {name: property_text(name, value) for name, value in config.items()}
+    for name in properties:
+        if unknown := _core.unknown_setting(name):
+            raise InvalidConfigError(unknown)
+    return properties

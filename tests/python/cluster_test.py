@@ -176,6 +176,8 @@ def test_wrong_arguments_fail_at_once() -> None:
 def test_wrong_properties_are_refused(isolation: str) -> None:
     with pytest.raises(errors.PabalError, match=r"num\.partitions"):
         pabal.Cluster(config={"num.partitions": "many"}, isolation=isolation)
+    with pytest.raises(errors.InvalidConfigError, match=r"did you mean 'num\.partitions'"):
+        pabal.Cluster(config={"num.partition": 3}, isolation=isolation)
 
 
 @ISOLATIONS
