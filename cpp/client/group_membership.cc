@@ -241,6 +241,9 @@ io::Task<void> GroupMembership::reconcile() {
     }
     if (arriving.empty()) {
         target_.reset();
+        // What came and went before anything was done about it is given up as well: the coordinator
+        // waits to be told.
+        if (epoch_ > 0) owned_changed(false);
         co_return;
     }
     std::vector<NamedPartition> asked = names;

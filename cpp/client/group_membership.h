@@ -102,7 +102,7 @@ protected:
     // Whether a turn of its own is due, which `take_turn` is then.
     virtual bool wants_turn() { return false; }
     virtual io::Task<void> take_turn();
-    // `owned_` is another one than before; something was given up, if `given_up`.
+    // `owned_` is what the coordinator wants; something was given up just now, if `given_up`.
     virtual void owned_changed(bool given_up) = 0;
     virtual io::Task<void> say_goodbye(BrokerId coordinator) = 0;
     // The membership is over; the next one begins from nothing.

@@ -4,11 +4,15 @@
 
 #include <functional>
 #include <memory>
+#include <type_traits>
 #include <utility>
 #include <vector>
 
 #include "tests/unit/client/scripted_broker.h"
+#include "wire/consumer_group_heartbeat.h"
+#include "wire/find_coordinator.h"
 #include "wire/list_offsets.h"
+#include "wire/offset_fetch.h"
 
 namespace pabal::client {
 namespace {
@@ -62,11 +66,71 @@ private:
     }
 };
 
-class ConsumerTest : public testing::Test {
+// Coordinates the group "readers", and changes its mind while the member asks where to begin.
+class FickleCoordinator final : public ScriptedBroker {
+public:
+    using ScriptedBroker::ScriptedBroker;
+
+    bool given_up = false;  // The member told that it owns nothing.
+
+private:
+    std::vector<Served> served() const override {
+        return {{wire::MetadataRequest::api_key, 3, 12},
+                {wire::FindCoordinatorRequest::api_key, 4, 4},
+                {wire::OffsetFetchRequest::api_key, 8, 9},
+                {wire::ConsumerGroupHeartbeatRequest::api_key, 0, 1}};
+    }
+    bool answer(wire::ApiKey api, int version, wire::Reader* reader,
+                wire::Writer* writer) override {
+        if (api == wire::MetadataRequest::api_key) {
+            encode(*writer, itself(1), version);
+        } else if (api == wire::FindCoordinatorRequest::api_key) {
+            wire::FindCoordinatorResponse response;
+            auto& coordinator = response.coordinators.emplace_back();
+            coordinator.key = "readers";
+            coordinator.node_id = BrokerId(0);
+            coordinator.host = "broker";
+            coordinator.port = port;
+            encode(*writer, response, version);
+        } else if (api == wire::OffsetFetchRequest::api_key) {
+            wire::OffsetFetchResponse response;
+            auto& group = response.groups.emplace_back();
+            group.group_id = "readers";
+            if (beats_ < 2) group.error_code = ErrorCode::coordinator_load_in_progress;
+            encode(*writer, response, version);
+        } else {
+            wire::ConsumerGroupHeartbeatRequest request;
+            EXPECT_TRUE(decode(*reader, request, version).ok());
+            const bool joins = request.member_epoch == 0;
+            if (!joins && request.topic_partitions) {
+                given_up = request.topic_partitions->empty();
+            }
+            wire::ConsumerGroupHeartbeatResponse response;
+            response.member_id = request.member_id;
+            response.member_epoch = 1;
+            response.heartbeat_interval_ms = 5000;
+            if (joins || beats_ == 1) response.assignment.emplace();
+            if (joins) {
+                auto& topic = response.assignment->topic_partitions.emplace_back();
+                topic.topic_id = TopicId(Uuid{{1}});
+                topic.partitions = {PartitionIndex(0)};
+            }
+            ++beats_;
+            encode(*writer, response, version);
+        }
+        return true;
+    }
+
+    int beats_ = 0;
+};
+
+template <class Broker>
+class ConsumerOf : public testing::Test {
 protected:
-    ConsumerTest() {
+    ConsumerOf() {
         broker.serve();
         Consumer::Options options;
+        options.group.group_id = std::is_same_v<Broker, FickleCoordinator> ? "readers" : "";
         options.brokers.bootstrap = {{"broker", ScriptedBroker::port}};
         options.reset_to = -2;
         records =
@@ -74,7 +138,7 @@ protected:
         consumer = std::make_unique<Consumer>(&clock, &client->ports().network, Prng(1),
                                               std::move(options), records);
     }
-    ~ConsumerTest() override {
+    ~ConsumerOf() override {
         bool stopped = false;
         io::detach(stop(consumer.get(), &stopped));
         EXPECT_TRUE(soon([&] { return stopped; }));
@@ -97,10 +161,13 @@ protected:
     std::unique_ptr<sim::Process> broker_process = broker_machine.boot();
     std::unique_ptr<sim::Process> client = client_machine.boot();
     RestlessClock clock{&client->clock()};
-    EmptyTopic broker{broker_process.get()};
+    Broker broker{broker_process.get()};
     std::shared_ptr<FetchedRecords> records;
     std::unique_ptr<Consumer> consumer;
 };
+
+using ConsumerTest = ConsumerOf<EmptyTopic>;
+using MemberTest = ConsumerOf<FickleCoordinator>;
 
 // No wait that was to begin in a moment still lies ahead when it is looked at: had metadata been
 // asked for with the records' lock held, this would hang.
@@ -110,6 +177,12 @@ TEST_F(ConsumerTest, metadata_is_asked_for_without_the_lock) {
         const auto lock = records->lock();
         return records->find(lock, {"orders", PartitionIndex(0)})->position == 0;
     }));
+}
+
+// The coordinator gives the partition to nobody else until it is told.
+TEST_F(MemberTest, what_is_taken_back_before_it_was_read_is_given_up) {
+    consumer->group().subscribe({"orders"}, "");
+    EXPECT_TRUE(soon([&] { return broker.given_up; }));
 }
 
 }  // namespace
