@@ -100,7 +100,8 @@ def broker_properties(config: Mapping[str, object]) -> dict[str, str]:
     {'num.partitions': '6'}
     >>> broker_properties({"num.partition": 6})
     Traceback (most recent call last):
-    pabal.errors.InvalidConfigError: There is no broker setting 'num.partition'; did you mean 'num.partitions'?
+        ...
+    pabal.errors.InvalidConfigError: ... did you mean 'num.partitions'?
     """
     from pabal import _core
     from pabal.errors import InvalidConfigError

@@ -131,8 +131,12 @@ def test_brokers_and_groups_have_settings(admin: pabal.Admin) -> None:
     assert settings["num.partitions"].value == "1"
     group = fresh("group")
     admin.alter_configs("group", group, {"consumer.session.timeout.ms": 50_000})
-    entry = admin.describe_configs("group", group)["consumer.session.timeout.ms"]
-    assert (entry.value, entry.source) == ("50000", "group")
+
+    def timeout() -> tuple[str | None, str]:
+        entry = admin.describe_configs("group", group)["consumer.session.timeout.ms"]
+        return entry.value, entry.source
+
+    eventually(lambda: timeout() == ("50000", "group"), "the group's setting")
 
 
 def test_offsets_are_found_by_place_and_time(servers: str, admin: pabal.Admin) -> None:
