@@ -111,7 +111,8 @@ def resolve(
     Raises
     ------
     TypeError
-        If a name is unknown; the message has the nearest one. If a value has the wrong type.
+        If a name is unknown; the message has the nearest one. If a setting is given twice, by two
+        of its names. If a value has the wrong type.
     ValueError
         If a value is out of bounds.
 
@@ -121,10 +122,30 @@ def resolve(
     1000.0
     """
     values = {name: setting.default for name, setting in settings.items()}
+    names: dict[str, str] = {}
     for name, value in given.items():
         full = _full_name(client, name, settings)
+        if full in names:
+            raise TypeError(f"{names[full]} and {name} are the same setting; give one of them")
+        names[full] = name
         values[full] = _checked(name, settings[full], value)
     return values
+
+
+def check_callable(name: str, value: object) -> None:
+    """Refuse what cannot be called, and is not None.
+
+    Raises
+    ------
+    TypeError
+        If ``value`` is such a thing; the message has its ``name``.
+
+    Examples
+    --------
+    >>> check_callable("key_serializer", str.encode)
+    """
+    if value is not None and not callable(value):
+        raise TypeError(f"{name} is a callable or None, not {type(value).__name__}")
 
 
 def group_options(options: dict[str, object]) -> str:

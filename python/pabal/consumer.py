@@ -14,7 +14,14 @@ from typing import Any, TypeVar
 
 from pabal import _core
 from pabal._core import ArrowBatch, Record
-from pabal.client_config import CONSUMER, bootstrap_text, group_options, mapping_of, resolve
+from pabal.client_config import (
+    CONSUMER,
+    bootstrap_text,
+    check_callable,
+    group_options,
+    mapping_of,
+    resolve,
+)
 from pabal.duration import Duration, seconds
 from pabal.records import OffsetAndMetadata, TopicPartition
 from pabal.serializers import Deserializer, deserialized
@@ -114,6 +121,8 @@ class Consumer:
         # In the classic protocol members match patterns themselves, now and again.
         self._pattern: re.Pattern[str] | None = None
         self._next_look = 0.0
+        check_callable("key_deserializer", key_deserializer)
+        check_callable("value_deserializer", value_deserializer)
         self._core = _core.Consumer(
             self._bootstrap,
             options,

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Literal, Protocol
 
 from pabal import _core
 from pabal._core import BulkDelivery, DeliveryFuture, RecordMetadata
-from pabal.client_config import PRODUCER, bootstrap_text, resolve
+from pabal.client_config import PRODUCER, bootstrap_text, check_callable, resolve
 from pabal.duration import Duration, seconds
 from pabal.serializers import Serializer, serialized
 
@@ -117,6 +117,8 @@ class Producer:
                 f'partitioner is "sticky", "round_robin" or a callable, not {partitioner!r}'
             )
         options["round_robin"] = partitioner == "round_robin"
+        check_callable("key_serializer", key_serializer)
+        check_callable("value_serializer", value_serializer)
         self._key_serializer = key_serializer
         self._value_serializer = value_serializer
         self._bootstrap = bootstrap_text(bootstrap_servers)

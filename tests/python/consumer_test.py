@@ -393,6 +393,7 @@ def test_reading_goes_on_when_the_broker_comes_back(tmp_path: object) -> None:
         ({"max_poll_records": float("inf")}, ValueError, "a whole number"),
         ({"isolation_level": 1}, ValueError, "read_committed"),
         ({"bootstrap_servers": 5}, TypeError, "bootstrap_servers"),
+        ({"value_deserializer": "json"}, TypeError, "value_deserializer is a callable or None"),
     ],
 )
 def test_settings_are_checked(given: dict[str, object], error: type, message: str) -> None:

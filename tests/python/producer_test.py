@@ -278,6 +278,8 @@ def test_serializers_name_the_topic_and_the_field(cluster: pabal.Cluster) -> Non
         ({"linger_ms": -1}, ValueError, "between"),
         ({"batch_size": 1.5}, ValueError, "whole number"),
         ({"compression": "brotli"}, ValueError, "compression is one of"),
+        ({"linger": 1, "linger_ms": 1}, TypeError, "linger and linger_ms are the same setting"),
+        ({"key_serializer": 3}, TypeError, "key_serializer is a callable or None, not int"),
         ({"acks": 1, "enable_idempotence": True}, ValueError, "needs acks=all"),
         ({"partitioner": "random"}, ValueError, "round_robin"),
         ({"security_protocol": "SASL_SSL"}, ValueError, "PLAINTEXT"),
