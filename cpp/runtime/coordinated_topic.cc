@@ -5,27 +5,14 @@
 #include <utility>
 
 #include "base/assert.h"
+#include "base/utf16.h"
 #include "runtime/partitions.h"
 
 namespace pabal::runtime {
 
 PartitionIndex coordinating_partition(std::string_view id, std::int32_t partition_count) {
-    // Java hashes UTF-16 code units; ids beyond the basic plane are two of them.
     std::uint32_t hash = 0;
-    for (std::size_t at = 0; at < id.size();) {
-        const auto first = static_cast<std::uint8_t>(id[at]);
-        const std::size_t length = first < 0x80 ? 1 : first < 0xE0 ? 2 : first < 0xF0 ? 3 : 4;
-        std::uint32_t code = length == 1 ? first : first & (0x7Fu >> length);
-        for (std::size_t i = 1; i < length && at + i < id.size(); ++i)
-            code = code << 6 | (static_cast<std::uint8_t>(id[at + i]) & 0x3Fu);
-        if (code >= 0x10000) {
-            hash = hash * 31 + (0xD800 + ((code - 0x10000) >> 10));
-            hash = hash * 31 + (0xDC00 + ((code - 0x10000) & 0x3FF));
-        } else {
-            hash = hash * 31 + code;
-        }
-        at += length;
-    }
+    each_utf16_unit(id, [&](std::uint16_t unit) { hash = hash * 31 + unit; });
     const std::int64_t signed_hash = static_cast<std::int32_t>(hash);
     // Kafka's absolute value of the one number that has none is 0.
     const std::int64_t absolute = signed_hash == INT32_MIN ? 0 : std::abs(signed_hash);

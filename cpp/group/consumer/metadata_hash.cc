@@ -6,6 +6,7 @@
 #include <string_view>
 #include <vector>
 
+#include "base/utf16.h"
 #include "metadata/cluster_image.h"
 
 namespace pabal::group {
@@ -27,20 +28,7 @@ private:
 
 std::vector<std::uint16_t> units_of(std::string_view text) {
     std::vector<std::uint16_t> units;
-    for (std::size_t at = 0; at < text.size();) {
-        const auto first = static_cast<std::uint8_t>(text[at]);
-        const std::size_t length = first < 0x80 ? 1 : first < 0xE0 ? 2 : first < 0xF0 ? 3 : 4;
-        std::uint32_t code = length == 1 ? first : first & (0x7Fu >> length);
-        for (std::size_t i = 1; i < length && at + i < text.size(); ++i)
-            code = code << 6 | (static_cast<std::uint8_t>(text[at + i]) & 0x3Fu);
-        if (code >= 0x10000) {
-            units.push_back(static_cast<std::uint16_t>(0xD800 + ((code - 0x10000) >> 10)));
-            units.push_back(static_cast<std::uint16_t>(0xDC00 + ((code - 0x10000) & 0x3FF)));
-        } else {
-            units.push_back(static_cast<std::uint16_t>(code));
-        }
-        at += length;
-    }
+    each_utf16_unit(text, [&](std::uint16_t unit) { units.push_back(unit); });
     return units;
 }
 
