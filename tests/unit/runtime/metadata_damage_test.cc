@@ -132,19 +132,24 @@ TEST(MetadataDamage, a_lost_end_stops_the_start_until_the_mark_is_removed) {
     EXPECT_FALSE(world.image().topic("topic-9"));
 }
 
-TEST(MetadataDamage, of_an_earlier_segment_stops_the_start) {
-    MetadataWorld world;
-    const QuorumOptions options{"/data", BrokerId(0), 2000};
-    world.boot();
+// A quorum of one runs, and ends in order.
+void write_forty_records(MetadataWorld* world, const QuorumOptions& options) {
+    world->boot();
     {
-        Quorum quorum(world.ports(), options);
+        Quorum quorum(world->ports(), options);
         ASSERT_TRUE(quorum.open().ok());
         ASSERT_TRUE(quorum.start().ok());
         for (int i = 0; i < 40; ++i) ASSERT_TRUE(quorum.propose({Bytes::copy_of("record")}).ok());
-        ASSERT_TRUE(world.wait([&] { return quorum.high_watermark() > Offset(40); }));
-        world.finish([&] { return quorum.stop(); });
+        ASSERT_TRUE(world->wait([&] { return quorum.high_watermark() > Offset(40); }));
+        world->finish([&] { return quorum.stop(); });
     }
-    world.kill();
+    world->kill();
+}
+
+TEST(MetadataDamage, of_an_earlier_segment_stops_the_start) {
+    MetadataWorld world;
+    const QuorumOptions options{"/data", BrokerId(0), 2000};
+    ASSERT_NO_FATAL_FAILURE(write_forty_records(&world, options));
     const auto batches = batches_of(world, first_segment);
     ASSERT_GT(batches.size(), 4u);
     ASSERT_LT(batches.size(), 40u);
@@ -164,16 +169,7 @@ TEST(MetadataDamage, of_an_earlier_segment_stops_the_start) {
 TEST(Metadata, of_another_history_does_not_follow_a_fetched_snapshot) {
     MetadataWorld world;
     const QuorumOptions options{"/data", BrokerId(0), 2000};
-    world.boot();
-    {
-        Quorum quorum(world.ports(), options);
-        ASSERT_TRUE(quorum.open().ok());
-        ASSERT_TRUE(quorum.start().ok());
-        for (int i = 0; i < 40; ++i) ASSERT_TRUE(quorum.propose({Bytes::copy_of("record")}).ok());
-        ASSERT_TRUE(world.wait([&] { return quorum.high_watermark() > Offset(40); }));
-        world.finish([&] { return quorum.stop(); });
-    }
-    world.kill();
+    ASSERT_NO_FATAL_FAILURE(write_forty_records(&world, options));
     world.boot();
     const metadata::SnapshotId id{Offset(20), LeaderEpoch(9)};
     std::string content;
